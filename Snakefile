@@ -1,0 +1,32 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: workflow.source_path("config/config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/model.smk"
+include: "rules/convert.smk"
+include: "rules/segment.smk"
+include: "rules/separate.smk"
+include: "rules/merge.smk"
+include: "rules/deliver.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [song_targets(song) for song in wanted],
+
+
+rule demo:
+    input:
+        song_targets("demo"),
+
+
+rule models:
+    input:
+        [model_file(name) for name in plan.models if plan.models[name].weights],

@@ -1,0 +1,21 @@
+# The song is a param, never an input: a missing song must fail its own job, not the whole DAG, and a touched one
+# changes nothing (its content is in the key).
+rule convert:
+    output:
+        mix=temp(f"{WORK}/mix/{{key}}/mix.wav"),
+        info=temp(f"{WORK}/mix/{{key}}/mix.json"),
+    log:
+        f"{LOGS}/convert/{{key}}.log",
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        mix=lambda wildcards: plan.mixes[wildcards.key],
+        song=lambda wildcards: plan.mixes[wildcards.key].song,
+        truncated=settings.truncated,
+    message:
+        "{params.song}: decoding"
+    script:
+        "../scripts/convert.py"

@@ -1,0 +1,32 @@
+# One rule per recipe, because a rule's outputs are fixed and recipes differ in stems; one job per song and format.
+for recipe_name, recipe_entry in plan.recipes.items():
+
+    rule:
+        name:
+            f"deliver_{recipe_name}"
+        input:
+            sources=lambda wildcards: needed(wildcards.song),
+            mix_info=lambda wildcards: mix_file(plan.songs[wildcards.song].mix.key, "mix.json"),
+        output:
+            stems=[f"{RESULTS}/{{song}}/{stem}.{{format}}" for stem in recipe_entry.stems],
+            report=temp(f"{WORK}/delivered/{{song}}.{{format}}.{recipe_name}.json"),
+        log:
+            f"{LOGS}/deliver/{{song}}/{{format}}.{recipe_name}.log",
+        wildcard_constraints:
+            song=keys.one_of([song for song, made in plan.songs.items() if made.recipe.name == recipe_name]),
+        conda:
+            STACK
+        threads: 1
+        resources:
+            mem_mb=500,
+        params:
+            stems=lambda wildcards: expressions(wildcards.song),
+            files=lambda wildcards: {
+                stem: source_files(sources) for stem, sources in plan.songs[wildcards.song].stems.items()
+            },
+            bit_depth=settings.bit_depth,
+            clip=settings.clip,
+        message:
+            "{wildcards.song}: delivering {wildcards.format}"
+        script:
+            "../scripts/deliver.py"

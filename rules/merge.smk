@@ -1,0 +1,34 @@
+# One rule per model, because a rule's outputs are fixed and models differ in stems. A key that is complete in the store
+# has no producing rule in this run: it is a source file, so nothing below it is ever done again.
+for model_name, model_entry in plan.models.items():
+    missing = [
+        key for key, made in plan.separations.items() if made.model.name == model_name and not made.complete
+    ]
+
+    rule:
+        name:
+            f"merge_{model_name}"
+        input:
+            parts=lambda wildcards: parts(plan.separations[wildcards.key], "wav"),
+            reports=lambda wildcards: parts(plan.separations[wildcards.key], "json"),
+            mix_info=lambda wildcards: mix_file(plan.separations[wildcards.key].segments.mix, "mix.json"),
+            segment_info=lambda wildcards: f"{WORK}/segments/{plan.separations[wildcards.key].segments.key}/segments.json",
+        output:
+            stems=[f"{STEMS}/{{key}}/{stem}.wav" for stem in model_entry.stems],
+            manifest=f"{STEMS}/{{key}}/manifest.json",
+        log:
+            f"{LOGS}/merge/{{key}}.log",
+        wildcard_constraints:
+            key=keys.one_of(missing),
+        conda:
+            STACK
+        threads: 1
+        resources:
+            mem_mb=500,
+        params:
+            separation=lambda wildcards: plan.separations[wildcards.key],
+            song=lambda wildcards: plan.mixes[plan.separations[wildcards.key].segments.mix].song,
+        message:
+            "{params.song}: joining the segments"
+        script:
+            "../scripts/merge.py"

@@ -1,0 +1,20 @@
+"""Rule deliver: write the recipe's stems as the files that people use."""
+
+from pathlib import Path
+
+from unbraid.job import job
+from unbraid.stages.deliver import deliver
+
+params = snakemake.params
+with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config["log_level"]):
+    deliver(
+        {
+            stem: [(source[0], Path(path)) for source, path in zip(params.stems[stem], files, strict=True)]
+            for stem, files in params.files.items()
+        },
+        Path(snakemake.input.mix_info),
+        {Path(path).stem: Path(path) for path in snakemake.output.stems},
+        Path(snakemake.output.report),
+        bit_depth=params.bit_depth,
+        clip=params.clip,
+    )

@@ -1,0 +1,21 @@
+"""Rule merge: join the segments of a song into stems."""
+
+from pathlib import Path
+
+from unbraid.job import job
+from unbraid.stages.merge import merge
+
+separation = snakemake.params.separation
+with job(snakemake.log[0], "merge", snakemake.params.song, snakemake.config["log_level"]):
+    merge(
+        [Path(path) for path in snakemake.input.parts],
+        [Path(path) for path in snakemake.input.reports],
+        Path(snakemake.input.mix_info),
+        Path(snakemake.input.segment_info),
+        [Path(path) for path in snakemake.output.stems],
+        Path(snakemake.output.manifest),
+        model=separation.model,
+        key=separation.key,
+        content=separation.content,
+        settings=separation.settings,
+    )

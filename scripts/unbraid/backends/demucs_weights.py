@@ -1,0 +1,291 @@
+"""Weights of the demucs family: read upstream's pickles safely, keep them as safetensors, know them by their values.
+
+The safetensors layout is upstream's own (`demucs.hf`): the tensors under their state-dict names, and in the metadata
+the class name and its arguments as JSON. So the files made here open in upstream's code as well. They hold no code.
+"""
+
+import hashlib
+import inspect
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unbraid.catalogue import Model
+from unbraid.errors import UnbraidError
+from unbraid.files import read_json, replacing, sha256
+
+if TYPE_CHECKING:
+    import torch
+
+CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
+"""The networks that may be built. A name in a file is looked up here and never imported."""
+
+_MALFORMED = (ValueError, KeyError, AttributeError, TypeError, IndexError, AssertionError)  # what nonsense runs into
+
+
+class Checkpoint(NamedTuple):
+    """A network, not built yet: its class (one of CLASSES), the arguments it is built with, and its tensors by name."""
+
+    klass: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    state: "dict[str, torch.Tensor]"
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read one of upstream's `.th` files without running anything that is in it.
+
+    The pickle may name the three network classes, `Fraction`, plain numpy numbers and diffq's quantizers, nothing else.
+    Half-precision tensors are kept as they are; diffq's packed ones come out as float32 (this needs `diffq`).
+    Raises UnbraidError when the file is damaged, names anything else, or is no demucs checkpoint.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_allowed()):
+            package = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, *_MALFORMED) as error:
+        raise _explained(path, error) from error
+    return _unpacked(path, package)
+
+
+def _allowed() -> list[Any]:
+    import numpy as np
+    from numpy._core import multiarray
+
+    numbers = [np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}]
+    # Upstream's files were written with numpy 1, where this function had another address.
+    scalar = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*_classes().values(), Fraction, *numbers, *scalar, *_quantizers()]
+
+
+def _classes() -> dict[str, Any]:
+    from demucs.demucs import Demucs
+    from demucs.hdemucs import HDemucs
+    from demucs.htdemucs import HTDemucs
+
+    return dict(zip(CLASSES, (HTDemucs, HDemucs, Demucs), strict=True))
+
+
+def _quantizers() -> list[Any]:
+    try:
+        diffq = import_module("diffq")
+    except ImportError:
+        return []
+    return [diffq.DiffQuantizer, diffq.UniformQuantizer]
+
+
+def _explained(path: str | Path, error: Exception) -> UnbraidError:
+    """Why a checkpoint did not load: because of names that are not allowed in it, or because it is damaged."""
+    from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+    try:
+        with safe_globals(_allowed()):
+            refused = get_unsafe_globals_in_checkpoint(path)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, *_MALFORMED):
+        refused = []
+    if not refused:
+        return _unreadable(path, error)
+    if any(name.startswith("diffq.") for name in refused) and not _quantizers():
+        return _needs_diffq(path)
+    return UnbraidError(
+        f"The checkpoint {path} was refused: loading it would run code other than demucs' networks"
+        f" ({', '.join(refused)}).",
+        remedy="Use a checkpoint from a source you trust, or the same weights as .safetensors.",
+    )
+
+
+def _needs_diffq(path: str | Path) -> UnbraidError:
+    return UnbraidError(
+        f"The weights in {path} are quantized with diffq, which is not installed.",
+        remedy="Run `pip install diffq` in unbraid's environment and start again, or use the model without `_q`.",
+    )
+
+
+def _unreadable(path: str | Path, error: Exception) -> UnbraidError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return UnbraidError(
+        f"The weight file {path} is damaged or cut short ({reason}).",
+        remedy=f"Delete {path} (and the model.json beside it) and run again.",
+    )
+
+
+def _unpacked(path: str | Path, package: Any) -> Checkpoint:
+    classes = _classes()
+    names = {klass: name for name, klass in classes.items()}
+    try:
+        klass, args, kwargs, state = (package[key] for key in ("klass", "args", "kwargs", "state"))
+        name = names[klass]
+    except (KeyError, TypeError) as error:
+        raise _not_demucs(path) from error
+    if not (isinstance(args, tuple | list) and isinstance(kwargs, dict) and isinstance(state, dict)):
+        raise _not_demucs(path)
+    known = inspect.signature(klass).parameters
+    # Like upstream: arguments of the training code that the network has since dropped do not matter.
+    kwargs = {key: value for key, value in kwargs.items() if key in known}
+    if state.get("__quantized"):
+        state = _restored(path, _network(path, name, args, kwargs), state)
+    if not all(hasattr(tensor, "dtype") for tensor in state.values()):
+        raise _not_demucs(path)
+    return Checkpoint(name, tuple(args), kwargs, dict(state))
+
+
+def _not_demucs(path: str | Path) -> UnbraidError:
+    return UnbraidError(
+        f"{path} is not a checkpoint of a Demucs, HDemucs or HTDemucs network.",
+        remedy="Check which file the catalogue (config/models.yaml) names for this model.",
+    )
+
+
+def _restored(path: str | Path, network: Any, state: dict[str, Any]) -> "dict[str, torch.Tensor]":
+    quantizers = _quantizers()
+    if not quantizers:
+        raise _needs_diffq(path)
+    if state.get("meta", {}).get("klass") not in quantizers:
+        raise _not_demucs(path)
+    import_module("diffq").restore_quantized_state(network, state)
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def save(path: str | Path, checkpoint: Checkpoint, notes: Mapping[str, str] | None = None) -> None:
+    """Write `checkpoint` as safetensors, atomically. `notes` join the metadata (where the weights came from)."""
+    from safetensors import torch as safetensors
+
+    metadata = {
+        **(notes or {}),
+        "klass": checkpoint.klass,
+        "args": json.dumps(_plain(checkpoint.args)),
+        "kwargs": json.dumps(_plain(checkpoint.kwargs)),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state.items()}
+    with replacing(path) as partial:
+        # Not `save_file`: its errors carry no errno, and a full disk should be known as one.
+        partial.write_bytes(safetensors.save(tensors, metadata))
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's types; a Fraction in upstream's spelling. Anything else is not an argument of a network."""
+    if isinstance(value, Fraction):
+        return {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy number
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UnbraidError(
+        f"The checkpoint has an argument of type {type(value).__name__}, which no network of demucs takes.",
+        remedy="Check which file the catalogue (config/models.yaml) names for this model.",
+    )
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.get("_type") == "fraction":
+            return Fraction(value["numerator"], value["denominator"])
+        return {key: _decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value
+
+
+def read(path: str | Path) -> tuple[Checkpoint, dict[str, str]]:
+    """The checkpoint in a safetensors file (made here or by upstream) and the file's metadata.
+
+    Tensors keep the precision they are stored in. Raises UnbraidError for a file that is damaged, cut short or of
+    another kind; a flipped bit inside a tensor is found by `tensors_sha256`, not here.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if metadata.get("klass") not in CLASSES or "structure" in metadata:  # `structure`: diffq's packed tensors
+        raise _not_demucs(path)
+    try:
+        args, kwargs = _decoded(json.loads(metadata["args"])), _decoded(json.loads(metadata["kwargs"]))
+        return Checkpoint(metadata["klass"], tuple(args), dict(kwargs), state), metadata
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise _unreadable(path, error) from error
+
+
+def build(checkpoint: Checkpoint, path: str | Path) -> Any:
+    """The network itself (a `torch.nn.Module`), float32, in eval mode, every tensor taken from the checkpoint.
+
+    path: the file to name in the UnbraidError that is raised when the tensors are not those of the network.
+    """
+    network = _network(path, checkpoint.klass, checkpoint.args, checkpoint.kwargs)
+    try:
+        network.load_state_dict(checkpoint.state, strict=True)
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    return network.eval()
+
+
+def _network(path: str | Path, klass: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        return _classes()[klass](*args, **kwargs)
+    except (RuntimeError, ZeroDivisionError, *_MALFORMED) as error:
+        raise _unreadable(path, error) from error
+
+
+def load(path: str | Path) -> Any:
+    """The network in a safetensors file, float32, in eval mode. Raises UnbraidError like `read` and `build`."""
+    return build(read(path)[0], path)
+
+
+def tensors_sha256(state: "Mapping[str, torch.Tensor]") -> str:
+    """The sha256 of a network's values: names in sorted order, shapes, and little-endian float32 bytes.
+
+    The same whether the tensors are stored in half or single precision, and whichever file they came from.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        values = state[name].detach().cpu().float().contiguous().numpy().astype("<f4", copy=False)
+        digest.update(json.dumps([name, list(values.shape)]).encode())
+        digest.update(values.data)
+    return digest.hexdigest()
+
+
+def verify(folder: Path, model: Model) -> None:
+    """Check that the files in `folder` are whole and are the weights that the catalogue means.
+
+    Reads each file once. Raises UnbraidError that says what to delete.
+    """
+    record = folder / "model.json"
+    try:
+        entries = read_json(record)["weights"]
+        known = {weights.name: entries[weights.name] for weights in model.weights}
+        digests = {name: (entry["tensors_sha256"], entry["source_sha256"]) for name, entry in known.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnbraidError(
+            f"The model {model.name!r} in {folder} is not whole: {record.name} is missing or damaged.",
+            remedy=f"Delete {record} and run again.",
+        ) from error
+    for weights in model.weights:
+        path = folder / f"{weights.name}.safetensors"
+        if not weights.admits(*digests[weights.name]):
+            raise UnbraidError(
+                f"The weights in {path} are not those that the catalogue names for {model.name!r}.",
+                remedy=f"Delete {folder} and run again.",
+            )
+        try:
+            whole = sha256(path) == known[weights.name]["sha256"]
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if not whole:
+            raise UnbraidError(
+                f"The weight file {path} has changed since it was made (its sha256 is not that in {record.name}).",
+                remedy=f"Delete {path} and {record} and run again.",
+            )

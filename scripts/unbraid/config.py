@@ -1,0 +1,134 @@
+"""The configuration: its keys, their meaning and defaults, and errors that say what to type instead.
+
+`Config` is the one place where keys are defined. `config/config.yaml` and the table in `config/README.md` are rendered
+from it (`python -m unbraid.config`), and a test holds them together.
+"""
+
+import json
+import os
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unbraid.errors import UnbraidError, suggest
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Config(BaseModel):
+    """What a run is asked for. Threads, memory, cores and partitions belong to profiles, not here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    songs: str = Field("songs", description="folder to scan for songs, or a table (.tsv)")
+    recipe: str = Field("stems", description="which recipe of config/recipes.yaml to make")
+    preset: str = Field("balanced", description="fast, balanced, quality or reference (config/presets.yaml)")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps|mlx)$",
+        description="where networks run: auto, cpu, cuda, cuda:N, mps or mlx",
+    )
+    engine: Literal["auto", "torch"] = Field("auto", description="what executes the network: auto or torch")
+    format: Literal["wav", "flac"] = Field("wav", description="format of the files that `all` delivers: wav or flac")
+    bit_depth: Literal["auto", "16", "24", "float"] = Field(
+        "auto",
+        description="auto (the source's; 24 for lossy sources; float as soon as a stem passes full scale), 16, 24, float",
+    )
+    clip: Literal["scale", "error", "clip"] = Field(
+        "scale",
+        description="what an integer bit depth does with samples over full scale: scale (all stems alike), error, clip",
+    )
+    shifts: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        None, description="number of seeded random shifts to average; overrides the preset's"
+    )
+    overlap: Annotated[float, Field(ge=0, le=0.95)] | None = Field(
+        None, description="share of a chunk that overlaps the next; overrides the preset's"
+    )
+    seed: int = Field(0, description="seed of the random shifts")
+    truncated: Literal["error", "accept"] = Field(
+        "error", description="what to do with a damaged song: error, or accept what is whole"
+    )
+    segment_seconds: Literal["auto"] | Seconds = Field(
+        "auto", description="length of the stretch that one job separates; auto or a number of seconds"
+    )
+    segment_min: Seconds = Field(30.0, description="shortest segment in seconds that auto makes")
+    segment_max: Seconds = Field(600.0, description="longest segment in seconds that auto makes")
+    max_segments: Annotated[int, Field(ge=1)] = Field(1000, description="most segments of a song")
+    store: str = Field("store", description="folder of the lasting outputs; working directories may share it")
+    models: str = Field("models", description="folder of the models; working directories may share it")
+    reuse: bool = Field(True, description="false computes afresh what the store already holds")
+    temp_dir: str = Field("", description="folder for scratch files of a job; empty means beside its output")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much jobs write to their logs")
+
+
+def load(raw: dict[str, Any]) -> Config:
+    """Check a parsed configuration.
+
+    `${VAR}` in a value becomes the environment variable's value. Numbers may come as text, as `--config` gives them.
+
+    Raises: UnbraidError that names each wrong key, with the nearest known one.
+    """
+    values = {str(key): _expand(str(key), value) for key, value in raw.items()}
+    if isinstance(values.get("bit_depth"), int):
+        values["bit_depth"] = str(values["bit_depth"])
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        problems = {str(item["loc"][0]): item for item in error.errors()}
+        what = "; ".join(_problem(key, item) for key, item in problems.items())
+        raise UnbraidError(f"The configuration is wrong: {what}.", remedy="See config/README.md.") from None
+    if config.segment_min > config.segment_max:
+        raise UnbraidError(
+            f"The configuration is wrong: segment_min ({config.segment_min:g}) is above segment_max ({config.segment_max:g}).",
+            remedy="Lower segment_min or raise segment_max.",
+        )
+    return config
+
+
+def _expand(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise UnbraidError(
+                f"The configuration key {key!r} uses ${{{name}}}, which is not set.",
+                remedy=f"Set the environment variable {name} or write the value out.",
+            )
+        return os.environ[name]
+
+    return re.sub(r"\$\{(\w+)\}", variable, value)
+
+
+def _problem(key: str, item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {key!r} ({suggest(key, Config.model_fields).rstrip('.')})"
+    allowed = Config.model_fields[key].description
+    value = item["input"]
+    choices = item.get("ctx", {}).get("expected", "")
+    near = suggest(str(value), re.findall(r"'([^']+)'", choices)) if choices else ""
+    return f"{key}={value!r} is not allowed: {allowed}. {near}".rstrip(". ")
+
+
+def default_yaml() -> str:
+    """`config/config.yaml`: every key with its default, its description as a comment."""
+    lines = ["# Every key with its default; what each means is above it. More in config/README.md."]
+    for name, field in Config.model_fields.items():
+        lines += [f"# {field.description}", f"{name}: {json.dumps(field.default)}"]  # JSON is YAML
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table() -> str:
+    """The table of keys in `config/README.md`."""
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for name, field in Config.model_fields.items():
+        default = "the preset's" if field.default is None else f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(default_yaml())
+    print(markdown_table())

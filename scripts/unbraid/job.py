@@ -1,0 +1,86 @@
+"""What every job does around its one library call: its log, its errors for people, its end on a signal."""
+
+import errno
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from unbraid.errors import UnbraidError
+
+log = logging.getLogger("unbraid")
+
+
+@contextmanager
+def job(log_file: str, stage: str, song: str | None = None, level: str = "info") -> Iterator[None]:
+    """Run the body as one job of the workflow.
+
+    Messages go to `log_file`, warnings also to the terminal. An error becomes one paragraph on both, the traceback a
+    file `<log_file>.traceback.txt` beside it, and the process ends with a non-zero code. SIGTERM ends a job like Ctrl-C.
+    """
+    path = Path(log_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trace = path.with_name(path.name + ".traceback.txt")
+    trace.unlink(missing_ok=True)
+    _configure(path, level)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except UnbraidError as error:
+        error.stage = error.stage or stage
+        error.song = error.song or song
+        _end(error, trace)
+    except KeyboardInterrupt:
+        log.warning("%s: stopped before its end; nothing half-written is left behind.", song or stage)
+        sys.exit(130)
+    except Exception as error:
+        _end(_explain(error, trace, stage, song), trace)
+
+
+def say(text: str) -> None:
+    """Tell the user: to the log and to the terminal, whatever the log level."""
+    print(text, file=sys.stderr, flush=True)
+    log.info("%s", text)
+
+
+def _configure(path: Path, level: str) -> None:
+    log.setLevel(level.upper())
+    log.propagate = False
+    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    for old in list(log.handlers):
+        log.removeHandler(old)
+        old.close()
+    log.addHandler(to_file)
+    log.addHandler(to_terminal)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _explain(error: Exception, trace: Path, stage: str, song: str | None) -> UnbraidError:
+    if isinstance(error, MemoryError):
+        what, remedy = "The memory of this machine ran out.", "Close other programs, or run fewer jobs (--cores)."
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"The disk is full: {error.filename or error}."
+        remedy = "Free some space (or set store= and temp_dir= to another disk) and run again; finished work is kept."
+    elif isinstance(error, PermissionError):
+        what, remedy = f"No permission: {error.filename or error}.", "Change its permissions or its place."
+    else:
+        what = f"An unexpected {type(error).__name__}: {str(error).strip() or 'without a message'}."
+        remedy = f"This is a defect of unbraid; please report it with {trace}."
+    return UnbraidError(what, remedy=remedy, stage=stage, song=song)
+
+
+def _end(error: UnbraidError, trace: Path) -> None:
+    trace.write_text(traceback.format_exc(), encoding="utf-8")
+    log.error("%s", error)
+    sys.exit(1)

@@ -1,0 +1,34 @@
+"""Keys: names of files made from all that decides their bytes."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+# A stage's version is bumped when its numerics change, and only then; tests/unit/test_golden.py notices a forgotten bump.
+STAGE_VERSIONS = {"convert": 1, "segment": 1, "separate": 1, "merge": 1}
+
+DIGITS = 32  # hex digits of sha256 kept: 128 bits, so that a chance collision is out of reach
+
+
+def key(stage: str, content: dict[str, Any], prefix: str = "") -> str:
+    """The key of what `stage` makes from `content`.
+
+    content: JSON values only; paths, names, dates, threads and devices never belong in it.
+    prefix: a readable name in front of the hash; it does not enter the hash.
+    """
+    record = {"stage": stage, "version": STAGE_VERSIONS[stage], **content}
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    return f"{prefix}-{digest}" if prefix else digest
+
+
+def pattern(prefix: str = "") -> str:
+    """Regular expression that every key with this prefix matches."""
+    digits = f"[0-9a-f]{{{DIGITS}}}"
+    return f"{re.escape(prefix)}-{digits}" if prefix else digits
+
+
+def one_of(names: list[str]) -> str:
+    """Regular expression that matches exactly these names, and nothing when there are none."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"

@@ -1,0 +1,46 @@
+"""Progress of one job: a bar on the terminal, lines in the log; at most twice a second each."""
+
+import logging
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+log = logging.getLogger("unbraid")
+
+INTERVAL = 0.5  # seconds
+
+
+class Progress:
+    """Counts work in seconds of audio.
+
+    total: seconds of audio to do. label: what the bar is called. A bar is drawn only on a terminal.
+    """
+
+    def __init__(self, total: float, label: str, stream: TextIO | None = None) -> None:
+        stream = stream or sys.stderr
+        self.total = total
+        self.done = 0.0
+        self._start = self._logged = time.monotonic()
+        layout = "{desc} {percentage:3.0f}% |{bar}| {postfix} {remaining} left"
+        self._bar = tqdm(
+            total=total, desc=label, file=stream, mininterval=INTERVAL, bar_format=layout, leave=False,
+            disable=not stream.isatty(),
+        )  # fmt: skip
+
+    def add(self, seconds: float) -> None:
+        """`seconds` more of audio are done."""
+        self.done += seconds
+        now = time.monotonic()
+        speed = self.done / max(now - self._start, 1e-9)
+        self._bar.set_postfix_str(f"{speed:.2f}x real time", refresh=False)
+        self._bar.update(seconds)
+        if now - self._logged >= INTERVAL or self.done >= self.total:
+            self._logged = now
+            left = (self.total - self.done) / speed
+            share = 100 * self.done / self.total if self.total else 100
+            log.info("%3.0f%%, %.2fx real time, %.0f s left", share, speed, max(left, 0.0))
+
+    def close(self) -> None:
+        self._bar.close()

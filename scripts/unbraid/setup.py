@@ -1,0 +1,80 @@
+"""From the configuration as Snakemake read it to the plan: what `rules/common.smk` calls."""
+
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unbraid import catalogue, presets, recipes
+from unbraid.audio.probe import Probes
+from unbraid.config import Config, load
+from unbraid.errors import UnbraidError
+from unbraid.plan import Plan, Planner, complete_in
+from unbraid.songs import Song, collect
+
+DEMO = "demo"
+
+
+def set_up(
+    raw: dict[str, Any], home: Path, *, look: bool, warn: Callable[[str], object]
+) -> tuple[Config, Plan, list[str]]:
+    """The checked configuration, the plan of all songs and the demo song, and the ids of the user's songs.
+
+    home: the folder of the Snakefile, whose config/ ships the catalogue, recipes and presets; files of the same names
+    in the working directory's config/ add to them. look: whether to look at what the store holds.
+    """
+    config = load(raw)
+    own = [] if Path("config").resolve() == (home / "config").resolve() else [Path("config")]
+
+    def files(name: str) -> list[Path]:
+        return [path for folder in (home / "config", *own) if (path := folder / name).is_file()]
+
+    models = catalogue.load(files("models.yaml"))
+    written = recipes.load(files("recipes.yaml"))
+    known_presets = presets.load(files("presets.yaml"))
+    stems_of = {name: model.stems for name, model in models.items()}
+    probes = Probes(Path(config.store) / "probes")
+    planner = Planner(
+        config,
+        model=functools.cache(lambda name: _pinned(catalogue.find(models, name), probes)),
+        recipe=functools.cache(lambda name: recipes.compile_recipe(name, recipes.find(written, name), stems_of)),
+        preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
+        probe=probes.get,
+        complete=complete_in(Path(config.store)) if look and config.reuse else lambda key: False,
+    )
+    ours = [Path(name) for name in ("results", "work", "logs", config.store, config.models)]
+    songs, others = collect(config.songs, skip=ours)
+    if look and others:
+        named = ", ".join(path.name for path in others[:3]) + (", …" if len(others) > 3 else "")
+        warn(f"Passed over {len(others)} file(s) in {config.songs} that are not audio or video by name: {named}")
+    if look and not songs:
+        warn(f"There are no songs in {config.songs!r} yet: put audio files there, or try the target `demo`.")
+    wanted = [song.id for song in songs]
+    demo = [] if DEMO in wanted else [Song(DEMO, demo_path())]
+    return config, planner.compile([*songs, *demo]), wanted
+
+
+def demo_path() -> str:
+    """Where stempeg's example song is installed; found without importing stempeg."""
+    spec = importlib.util.find_spec("stempeg")
+    found = sorted(Path(spec.origin).parent.glob("data/*.stem.mp4")) if spec and spec.origin else []
+    return str(found[0]) if found else "demo song (pip install stempeg)"
+
+
+def _pinned(model: catalogue.Model, probes: Probes) -> catalogue.Model:
+    """The model with the sha256 of its local checkpoints filled in from their bytes."""
+
+    def source(written: catalogue.Source) -> catalogue.Source:
+        if written.kind != "file" or written.sha256 is not None:
+            return written
+        digest = probes.sha256(written.location)
+        if isinstance(digest, UnbraidError):
+            raise digest
+        return dataclasses.replace(written, sha256=digest)
+
+    weights = tuple(
+        dataclasses.replace(entry, sources=tuple(source(one) for one in entry.sources)) for entry in model.weights
+    )
+    return dataclasses.replace(model, weights=weights)

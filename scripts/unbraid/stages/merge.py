@@ -1,0 +1,93 @@
+"""Stage merge: the segments of a song joined into stems at the song's own rate, channels and frame count."""
+
+import datetime
+import importlib.metadata
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import unbraid
+from unbraid.audio import wav
+from unbraid.audio.resample import resample
+from unbraid.backends.session import Audio
+from unbraid.catalogue import Model
+from unbraid.files import read_json, replacing, sha256, write_json
+from unbraid.stages.segment import arrange
+
+PACKAGES = ("torch", "demucs", "numpy", "soxr", "soundfile", "av")
+
+
+def merge(
+    parts: list[Path],
+    reports: list[Path],
+    mix_info: Path,
+    segment_info: Path,
+    stems: list[Path],
+    manifest: Path,
+    *,
+    model: Model,
+    key: str,
+    content: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    """Join `parts` (what separate wrote, in order) into one file per stem of the model, and write the manifest last.
+
+    Joining is concatenation: every crossfade happened inside separate, on the grid. The stems are float32.
+    """
+    begun = time.monotonic()
+    song, segmented = read_json(mix_info), read_json(segment_info)
+    channels = segmented["channels"]
+    joined = (block for part in parts for block in wav.blocks(part))
+    with ExitStack() as files:
+        outputs = [
+            files.enter_context(wav.create(files.enter_context(replacing(stem)), song["rate"], song["channels"]))
+            for stem in stems
+        ]
+        for block in resample(joined, segmented["rate"], song["rate"], song["frames"]):
+            for index, output in enumerate(outputs):
+                output.write(_channels(block, index, channels, song["channels"]))
+    runs = [read_json(report) for report in reports]
+    write_json(
+        manifest,
+        {
+            "key": key,
+            "stage": "merge",
+            "model": model.name,
+            "licence": model.licence,
+            "content": content,
+            "settings": settings,
+            "frames": song["frames"],
+            "rate": song["rate"],
+            "channels": song["channels"],
+            "files": {stem.name: {"bytes": stem.stat().st_size, "sha256": sha256(stem)} for stem in stems},
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            "seconds": {
+                "segment": segmented["seconds"],
+                "separate": round(sum(run["seconds"] for run in runs), 3),
+                "merge": round(time.monotonic() - begun, 3),
+            },
+            "devices": sorted({run["device"] for run in runs}),
+            "engines": sorted({run["engine"] for run in runs}),
+            "threads": sorted({run["threads"] for run in runs}),
+            "notices": list(dict.fromkeys(notice for run in runs for notice in run["notices"])),
+            "versions": versions(),
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what can change the bytes, as installed here."""
+    found = {"unbraid": unbraid.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _channels(block: Audio, index: int, channels: int, wanted: int) -> Audio:
+    return np.ascontiguousarray(arrange(block[:, index * channels : (index + 1) * channels], wanted))

@@ -1,0 +1,112 @@
+"""Stage segment: one song in one model format, whole, with its statistics and the cores of its segments."""
+
+import csv
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unbraid.audio import wav
+from unbraid.audio.resample import resample, resampled_frames
+from unbraid.backends.session import Audio, Statistics
+from unbraid.files import read_json, replacing, write_json
+from unbraid.grid import cores
+
+
+def segment(
+    sources: list[tuple[int, Path]],
+    mix_info: Path,
+    mix: Path,
+    table: Path,
+    info: Path,
+    *,
+    rate: int | None,
+    channels: int | None,
+    count: int,
+) -> None:
+    """Bring the input of a model into its format (resampled once, as a whole) and cut it on paper.
+
+    sources: (coefficient, file) pairs at the song's rate and channels; the input is their sum.
+    mix_info: what convert said of the song. rate, channels: the model's; None keeps the song's.
+    Writes `mix` (float32), `table` (segment, start, end in frames of `mix`) and `info` (the statistics of `mix`).
+    """
+    begun = time.monotonic()
+    song = read_json(mix_info)
+    rate, channels = rate or song["rate"], channels or song["channels"]
+    frames = resampled_frames(song["frames"], song["rate"], rate)
+    unchanged = len(sources) == 1 and sources[0][0] == 1 and (rate, channels) == (song["rate"], song["channels"])
+    if unchanged:
+        with replacing(mix) as partial:
+            _link(sources[0][1], partial)
+        statistics = measure(wav.blocks(mix), rate)
+    else:
+        arranged = (arrange(block, channels) for block in combine(sources))
+        with replacing(mix) as partial, wav.create(partial, rate, channels) as file:
+            statistics = measure(_written(resample(arranged, song["rate"], rate, frames), file), rate)
+    with replacing(table) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["segment", "start", "end"])
+        writer.writerows((index, *core) for index, core in enumerate(cores(frames, count)))
+    write_json(info, {**dataclasses.asdict(statistics), "seconds": round(time.monotonic() - begun, 3)})
+
+
+def read_segments(table: Path) -> list[tuple[int, int]]:
+    """The cores [start, end) of a table of segments."""
+    with open(table, encoding="utf-8", newline="") as file:
+        return [(int(row["start"]), int(row["end"])) for row in csv.DictReader(file, delimiter="\t")]
+
+
+def read_statistics(info: Path) -> Statistics:
+    values: dict[str, Any] = read_json(info)
+    return Statistics(**{field.name: values[field.name] for field in dataclasses.fields(Statistics)})
+
+
+def combine(sources: list[tuple[int, Path]]) -> Iterator[Audio]:
+    """The sum of files times their coefficients, in blocks [frames, channels], float32, in the order given."""
+    for blocks in zip(*(wav.blocks(path) for _, path in sources), strict=True):
+        total = np.zeros_like(blocks[0])
+        for (coefficient, _), block in zip(sources, blocks, strict=True):
+            total += block if coefficient == 1 else np.float32(coefficient) * block
+        yield total
+
+
+def arrange(block: Audio, channels: int) -> Audio:
+    """[frames, channels of the block] → [frames, channels]: mono is repeated, more channels become their mean."""
+    if block.shape[1] == channels:
+        return block
+    mono = block.mean(axis=1, dtype=np.float32, keepdims=True)
+    return np.repeat(mono, channels, axis=1)
+
+
+def measure(blocks: Iterator[Audio], rate: int) -> Statistics:
+    """Statistics in one pass: blockwise means and squared deviations, joined by Chan, Golub and LeVeque (1979)."""
+    frames, mean, squares, peak, channels = 0, 0.0, 0.0, 0.0, 0
+    for block in blocks:
+        mono = block.mean(axis=1, dtype=np.float32).astype(np.float64)
+        count, here = len(mono), float(mono.mean())
+        delta, joined = here - mean, frames + count
+        squares += float(((mono - here) ** 2).sum()) + delta * delta * frames * count / joined
+        mean += delta * count / joined
+        frames, peak, channels = joined, max(peak, float(np.abs(block).max())), block.shape[1]
+    # One frame has no deviation: 0, where upstream's formula gives NaN.
+    std = (squares / (frames - 1)) ** 0.5 if frames > 1 else 0.0
+    return Statistics(frames, rate, channels, mean, std, peak)
+
+
+def _written(blocks: Iterator[Audio], file: Any) -> Iterator[Audio]:
+    for block in blocks:
+        file.write(block)
+        yield block
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(source, target)

@@ -1,0 +1,158 @@
+"""Stage separate: the stems of one segment's core."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from unbraid.audio import wav
+from unbraid.backends.session import Audio, Pass, Session, Statistics, load
+from unbraid.catalogue import Model
+from unbraid.files import replacing, write_json
+from unbraid.grid import Chunk, overlap_add
+from unbraid.progress import Progress
+from unbraid.stages.segment import read_segments, read_statistics
+
+log = logging.getLogger("unbraid")
+
+
+def separate(
+    mix: Path,
+    table: Path,
+    info: Path,
+    stems: Path,
+    report: Path,
+    *,
+    model: Model,
+    folder: Path,
+    settings: dict[str, Any],
+    index: int,
+    device: str,
+    threads: int,
+    temp_dir: Path | None = None,
+    label: str = "",
+) -> None:
+    """Separate segment `index` of `mix` into `stems`: float32, the stems' channels side by side, in the model's order.
+
+    mix, table, info: what segment wrote. folder: of the model's files. settings: what the preset asks for.
+    Writes `report` last: seconds, audio seconds, device, engine and notices.
+    """
+    begun = time.monotonic()
+    statistics = read_statistics(info)
+    start, stop = read_segments(table)[index]
+    session = load(model, folder, statistics, settings, device, threads)
+    for notice in session.notices:
+        log.warning("%s", notice)
+    audio_seconds = (stop - start) / statistics.rate
+    progress = Progress(audio_seconds * len(session.passes), label or model.name)
+    try:
+        with replacing(stems) as partial:
+            _passes(session, mix, partial, statistics, start, stop, len(model.stems), temp_dir, progress)
+        device_used, engine, notices = session.device, session.engine, session.notices
+    finally:
+        progress.close()
+        session.close()
+    write_json(
+        report,
+        {
+            "seconds": round(time.monotonic() - begun, 3),
+            "audio_seconds": round(audio_seconds, 3),
+            "device": device_used,
+            "engine": engine,
+            "threads": threads,
+            "notices": notices,
+        },
+    )
+
+
+def _passes(
+    session: Session,
+    mix: Path,
+    target: Path,
+    statistics: Statistics,
+    start: int,
+    stop: int,
+    stems: int,
+    temp_dir: Path | None,
+    progress: Progress,
+) -> None:
+    """Sum all passes into `target`. The running sum lives in a file, so that memory depends on no length."""
+    offset, scale = session.level()
+    passes = session.passes if statistics.peak > 0 else []  # digital silence separates into silence
+    with tempfile.TemporaryDirectory(prefix="unbraid-", dir=temp_dir or target.parent) as scratch:
+        running: Path | None = None
+        for number, one in enumerate(passes):
+            last = number == len(passes) - 1
+            path = target if last else Path(scratch) / f"{number % 2}.wav"
+            weights = np.array(one.weights, dtype=np.float32)[:, None, None]
+            with ExitStack() as files:
+                source = files.enter_context(soundfile.SoundFile(mix))
+                before = files.enter_context(soundfile.SoundFile(running)) if running else None
+                file = files.enter_context(wav.create(path, statistics.rate, stems * statistics.channels))
+                for outputs in _one_pass(session, one, source, statistics, start, stop, progress):
+                    block = (outputs * weights).reshape(-1, outputs.shape[-1]).T
+                    if before is not None:
+                        block = before.read(len(block), dtype="float32", always_2d=True) + block
+                    file.write(np.ascontiguousarray(block * scale + offset if last else block))
+            running = path
+    if not passes:
+        with wav.create(target, statistics.rate, stems * statistics.channels) as file:
+            for at in range(start, stop, wav.BLOCK):
+                file.write(np.zeros((min(wav.BLOCK, stop - at), stems * statistics.channels), dtype=np.float32))
+
+
+def _one_pass(
+    session: Session,
+    one: Pass,
+    source: soundfile.SoundFile,
+    statistics: Statistics,
+    start: int,
+    stop: int,
+    progress: Progress,
+) -> Iterator[Audio]:
+    """One network over one grid: blocks [stems, channels, frames] of the core, still in the network's level."""
+    chunks = one.grid.touching(statistics.frames, start, stop)
+    done_each = (stop - start) / statistics.rate / max(len(chunks), 1)
+
+    def outputs() -> Iterator[tuple[Chunk, Audio]]:
+        for group in _same_length(session, one, chunks):
+            shown = np.stack([_shown(session, one, chunk, source, statistics) for chunk in group])
+            for chunk, output in zip(group, session.separate(one, shown), strict=True):
+                surplus = output.shape[-1] - chunk.length
+                left = surplus // 2
+                yield chunk, output[..., left : left + chunk.length]
+            progress.add(done_each * len(group))
+
+    return overlap_add(outputs(), one.grid, start, stop)
+
+
+def _same_length(session: Session, one: Pass, chunks: list[Chunk]) -> Iterator[tuple[Chunk, ...]]:
+    """Batches of chunks that the network is shown at one length; only the last chunks of a song can differ."""
+    at = 0
+    while at < len(chunks):
+        length = session.valid_length(one, chunks[at].length)
+        group = [chunk for chunk in chunks[at : at + session.batch] if session.valid_length(one, chunk.length) == length]
+        yield tuple(group)
+        at += len(group)
+
+
+def _shown(
+    session: Session, one: Pass, chunk: Chunk, source: soundfile.SoundFile, statistics: Statistics
+) -> Audio:
+    """What the network sees for a chunk: [channels, frames], the chunk in the middle, real audio or zeros around it."""
+    offset, scale = session.level()
+    length = session.valid_length(one, chunk.length)
+    begin = chunk.position - (length - chunk.length) // 2
+    # Zeros outside the song are put after levelling, as upstream does: silence around it, not the song's mean.
+    first, last = max(begin, 0), min(begin + length, statistics.frames)
+    source.seek(first)
+    inside = source.read(last - first, dtype="float32", always_2d=True).T
+    shown = np.zeros((statistics.channels, length), dtype=np.float32)
+    shown[:, first - begin : last - begin] = (inside - offset) / scale
+    return shown
