@@ -11,7 +11,7 @@ with job(snakemake.log[0], "convert", mix.song, snakemake.config["log_level"]):
         Path(mix.path),
         Path(snakemake.output.mix),
         Path(snakemake.output.info),
-        sha256=mix.sha256,
+        digest=mix.sha256,
         start=mix.start,
         end=mix.end,
         truncated=snakemake.params.truncated,

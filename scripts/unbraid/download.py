@@ -16,8 +16,9 @@ from unbraid.files import sha256
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of the answer
 WAIT = wait_exponential(multiplier=1, max=30)  # seconds: 1, 2, 4, …
-BLOCK = 1 << 20
+BLOCK = 1 << 14  # bytes; what of a block has come when the connection is cut is lost
 NPM_SECONDS = 3600.0
+NPM_PATIENCE = "--fetch-timeout=1800000"  # ms for the whole package: npm's 5 minutes are short for 100 MB
 
 Log = Callable[[str], None]
 
@@ -161,7 +162,7 @@ def npm_pack(package: str, folder: Path, digest: str, log: Log) -> Path:
         raise UnavailableError("npm is not installed")
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / "npm-cache"  # on the same disk and gone afterwards, instead of 100 MB in the user's home
-    options = ["--ignore-scripts", "--no-update-notifier", "--loglevel=error", "--fetch-retries=0"]
+    options = ["--ignore-scripts", "--no-update-notifier", "--loglevel=error", "--fetch-retries=0", NPM_PATIENCE]
     command = [npm, "pack", package, f"--pack-destination={folder.resolve()}", f"--cache={cache.resolve()}", *options]
     log(f"Getting the npm package {package}.")
     try:
@@ -184,7 +185,9 @@ def _run_npm(command: list[str], folder: Path) -> None:
     if done.returncode == 0:
         return
     lines = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in done.stderr.splitlines()]
-    reason = "; ".join(line for line in lines if line)[:200] or f"exit code {done.returncode}"
+    reason = (
+        "; ".join(line for line in lines if line and not line.startswith("at "))[:200] or f"exit code {done.returncode}"
+    )
     if "ENOSPC" in done.stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise (UnavailableError if "E404" in done.stderr else _NoAnswerError)(f"npm failed ({reason})")
@@ -203,7 +206,7 @@ def extract(tarball: Path, member: str, folder: Path) -> Path:
             if source is None:
                 raise KeyError(member)
             with source, open(target, "wb") as file:
-                shutil.copyfileobj(source, file, BLOCK)
+                shutil.copyfileobj(source, file)
     except (KeyError, tarfile.TarError, EOFError) as error:
         raise UnavailableError(f"it has no readable file {member} ({type(error).__name__})") from error
     return target

@@ -46,7 +46,7 @@ def audio(spectra: np.ndarray) -> np.ndarray:
 
 
 def stems(path: Path) -> np.ndarray:
-    """[stems, channels, FRAMES] of the golden chunk, normalised around the network as HTDemucs does inside itself."""
+    """[stems, channels, FRAMES]: what the ONNX network in `path` makes of the golden chunk."""
     mix = golden_input()
     spectra = spectrogram(mix[0].astype(np.float64))
     parts = np.stack([spectra.real, spectra.imag], axis=1).reshape(1, 4, SIZE // 2, COLUMNS).astype(np.float32)

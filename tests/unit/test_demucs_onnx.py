@@ -40,7 +40,7 @@ def scope(module):
 
 
 def graph(network):
-    """The network's tensors as folding leaves them: [(name of the tensor, values, operation or None, name of the node)]."""
+    """The network's tensors as folding leaves them: [(tensor's name, values, operation or None, its scope)]."""
     entries = []
     modules = dict(network.named_modules())
     for name, tensor in network.state_dict().items():
@@ -95,14 +95,12 @@ def test_every_tensor_is_rebuilt_exactly_and_in_half_precision(tiny, tmp_path):
 
 
 def test_a_missing_tensor_is_an_error_that_names_it(tiny, tmp_path):
-    for index, (name, _, operation, _) in enumerate(graph(tiny)):
-        if operation in (None, "Expand") and index % 20:
-            continue  # of the plain ones, some are enough
-        entries = graph(tiny)
-        del entries[index]
+    entries = graph(tiny)
+    folded = [index for index, entry in enumerate(entries) if entry[2]]
+    for index in [0, *folded]:
+        rest = entries[:index] + entries[index + 1 :]
         with pytest.raises(UnbraidError, match="is missing or not of shape"):
-            demucs_onnx.rebuild(write(tmp_path / f"{index}.onnx", entries))
-        assert name
+            demucs_onnx.rebuild(write(tmp_path / "a.onnx", rest))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +130,7 @@ def test_values_that_upstream_cannot_have_stored_are_an_error(tiny, tmp_path, to
         (name, values * np.float32(1.00001) if name == touched else values, *rest)
         for name, values, *rest in graph(tiny)
     ]
-    with pytest.raises(UnbraidError, match="half precision does not hold|is missing or not of shape"):
+    with pytest.raises(UnbraidError, match=r"half precision does not hold|is missing or not of shape"):
         demucs_onnx.rebuild(write(tmp_path / "a.onnx", entries))
 
 
@@ -176,7 +174,7 @@ def test_a_network_that_does_not_do_as_recorded_is_an_error(tmp_path):
 
 @pytest.mark.weights
 def test_the_rebuilt_weights_are_upstreams_bit_for_bit():
-    """Upstream's file holds code and cannot be had here, but its conversion to another format is known by its sha256."""
+    """Upstream's file is not among what the tests may fetch, but the sha256 of its conversion to ggml is known."""
     _, folder = real_weights.htdemucs()
     checkpoint, _ = demucs_weights.read(folder / "955717e8.safetensors")
     digest, size = hashlib.sha256(struct.pack("<i", 0x646D6334)), 4

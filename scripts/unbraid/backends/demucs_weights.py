@@ -14,12 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing, sha256
 
 if TYPE_CHECKING:
     import torch
+
+    from unbraid.catalogue import Model
 
 CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
 """The networks that may be built. A name in a file is looked up here and never imported."""
@@ -258,7 +259,7 @@ def tensors_sha256(state: "Mapping[str, torch.Tensor]") -> str:
     return digest.hexdigest()
 
 
-def verify(folder: Path, model: Model) -> None:
+def verify(folder: Path, model: "Model") -> None:
     """Check that the files in `folder` are whole and are the weights that the catalogue means.
 
     Reads each file once. Raises UnbraidError that says what to delete.

@@ -1,0 +1,1 @@
+"""Reading, measuring, resampling and writing audio, in blocks."""
