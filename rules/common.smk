@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from unbraid import keys
 from unbraid.errors import UnbraidError
-from unbraid.setup import set_up
+from unbraid.setup import set_up, stack
 
 # A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled.
 try:
@@ -23,7 +23,7 @@ if not settings.reuse:
 
 WORK, RESULTS, LOGS = "work", "results", "logs"
 STEMS = f"{settings.store}/stems"
-STACK = "../envs/cuda.yaml" if settings.device.startswith("cuda") else "../envs/cpu.yaml"
+STACK = f"../envs/{stack(settings.device)}.yaml"
 GPU = 0 if settings.device == "cpu" else 1
 
 

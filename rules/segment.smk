@@ -17,9 +17,9 @@ rule segment:
         coefficients=lambda wildcards: [source.coefficient for source in plan.segments[wildcards.key].sources],
         rate=lambda wildcards: plan.segments[wildcards.key].rate,
         channels=lambda wildcards: plan.segments[wildcards.key].channels,
-        count=lambda wildcards: plan.segments[wildcards.key].count,
+        segments=lambda wildcards: plan.segments[wildcards.key].count,
         song=lambda wildcards: plan.mixes[plan.segments[wildcards.key].mix].song,
     message:
-        "{params.song}: cutting into {params.count} segment(s)"
+        "{params.song}: cutting into {params.segments} segment(s)"
     script:
         "../scripts/segment.py"

@@ -20,11 +20,11 @@ rule separate:
         model=lambda wildcards: plan.works[wildcards.key].model,
         settings=lambda wildcards: plan.works[wildcards.key].settings,
         song=lambda wildcards: plan.mixes[plan.works[wildcards.key].segments.mix].song,
-        count=lambda wildcards: plan.works[wildcards.key].segments.count,
+        segments=lambda wildcards: plan.works[wildcards.key].segments.count,
         models=settings.models,
         device=settings.device,
         temp_dir=settings.temp_dir,
     message:
-        "{params.song}: separating segment {wildcards.part} of {params.count}"
+        "{params.song}: separating segment {wildcards.part} of {params.segments}"
     script:
         "../scripts/separate.py"

@@ -15,5 +15,5 @@ with job(snakemake.log[0], "segment", params.song, snakemake.config["log_level"]
         Path(snakemake.output.info),
         rate=params.rate,
         channels=params.channels,
-        count=params.count,
+        count=params.segments,
     )

@@ -21,5 +21,5 @@ with job(snakemake.log[0], "separate", params.song, snakemake.config["log_level"
         device=params.device,
         threads=snakemake.threads,
         temp_dir=Path(params.temp_dir) if params.temp_dir else None,
-        label=f"{params.song} {part + 1}/{params.count}",
+        label=f"{params.song} {part + 1}/{params.segments}",
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,13 @@ def set_up(
     wanted = [song.id for song in songs]
     demo = [] if DEMO in wanted else [Song(DEMO, demo_path())]
     return config, planner.compile([*songs, *demo]), wanted
+
+
+def stack(device: str) -> str:
+    """Which of envs/ serves a device; `auto` takes the one that can use this kind of machine's GPU."""
+    system = {"Linux": "cuda", "Darwin": "mlx"}.get(platform.system(), "cpu")
+    named = {"auto": system, "cpu": "cpu", "mps": "mlx", "mlx": "mlx"}
+    return named.get(device, "cuda")
 
 
 def demo_path() -> str:
