@@ -72,7 +72,7 @@ class Meter:
     def _add_silence(self, magnitude: Audio) -> None:
         joined = np.concatenate([self._rest, magnitude])
         whole = len(joined) // self._window
-        windows = joined[: whole * self._window].reshape(whole, -1)
+        windows = joined[: whole * self._window].reshape(whole, self._window * self._channels)
         self._windows += whole
         self._silent += int(np.count_nonzero(windows.max(axis=1) < SILENCE)) if whole else 0
         self._rest = joined[whole * self._window :]
@@ -83,6 +83,7 @@ class Meter:
                 frame = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return
-            value = float(frame.metadata.get("lavfi.r128.I", "-inf"))
-            # The filter starts at -70, its absolute gate: nothing loud enough has been heard yet.
-            self._loudness = round(value, 2) if value > -70 else None
+            if "lavfi.r128.I" in frame.metadata:  # the last, short frame has none
+                value = float(frame.metadata["lavfi.r128.I"])
+                # The filter starts at -70, its absolute gate: nothing loud enough has been heard yet.
+                self._loudness = round(value, 2) if value > -70 else None
