@@ -39,6 +39,8 @@ class Grid:
 
     def touching(self, frames: int, start: int, stop: int) -> list[Chunk]:
         """The chunks of a song of `frames` frames that overlap [start, stop), in order of position."""
+        if start >= stop:
+            return []
         first = max(0, (start - self.chunk - self.origin) // self.stride)
         chunks = []
         for position in range(self.origin + first * self.stride, stop, self.stride):

@@ -38,9 +38,9 @@ class Progress:
         self._bar.update(seconds)
         if now - self._logged >= INTERVAL or self.done >= self.total:
             self._logged = now
-            left = (self.total - self.done) / speed
+            left = max(self.total - self.done, 0.0) / speed if speed else 0.0
             share = 100 * self.done / self.total if self.total else 100
-            log.info("%3.0f%%, %.2fx real time, %.0f s left", share, speed, max(left, 0.0))
+            log.info("%3.0f%%, %.2fx real time, %.0f s left", share, speed, left)
 
     def close(self) -> None:
         self._bar.close()

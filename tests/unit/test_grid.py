@@ -51,6 +51,7 @@ def test_cuts_anywhere_give_the_same_bits(grid, seed):
 
 
 def test_an_empty_core_touches_no_chunk_and_gives_no_frames():
+    assert GRIDS[0].touching(500, 100, 100) == []
     assert done(GRIDS[0], 500, 100, 100).shape == (2, 0)
 
 

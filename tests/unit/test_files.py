@@ -1,0 +1,52 @@
+import hashlib
+
+import pytest
+
+from unbraid import files
+
+
+def test_a_file_appears_whole_and_its_folder_is_made(tmp_path):
+    target = tmp_path / "new" / "x.json"
+    with files.replacing(target) as partial:
+        partial.write_text("half")
+        assert not target.exists()
+    assert target.read_text() == "half"
+    assert [path.name for path in target.parent.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, interruption):
+    target = tmp_path / "x"
+    target.write_text("old")
+
+    def write():
+        with files.replacing(target) as partial:
+            partial.write_text("new")
+            raise interruption
+
+    with pytest.raises(interruption):
+        write()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_a_kill_left_behind_is_written_over(tmp_path):
+    (tmp_path / ".x.partial").write_text("a longer rest of an earlier run")
+    with files.replacing(tmp_path / "x") as partial:
+        partial.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_text() == "new"
+
+
+def test_json_comes_back_as_it_was_and_nan_is_refused(tmp_path):
+    value = {"name": "日本語", "list": [1, 2.5, None, True]}
+    files.write_json(tmp_path / "x.json", value)
+    assert files.read_json(tmp_path / "x.json") == value
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "x.json", float("nan"))
+    assert files.read_json(tmp_path / "x.json") == value
+
+
+def test_sha256_is_the_standard_one(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc" * 100_000)
+    assert files.sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()

@@ -1,0 +1,171 @@
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from unbraid import presets
+from unbraid.catalogue import Model, Source, Weights
+from unbraid.config import Config
+from unbraid.errors import UnbraidError
+from unbraid.plan import MANIFEST, Planner, complete_in
+from unbraid.recipes import compile_recipe
+from unbraid.songs import Song
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def network(name="net", digest="0" * 64, **changes):
+    values = dict(
+        name=name, backend="demucs", architecture="HTDemucs", description="", stems=STEMS, licence="CC0",
+        rate=44100, channels=2, weights=(Weights("w", (Source("file", "w.th", digest),)),),
+    )  # fmt: skip
+    return Model(**{**values, **changes})
+
+
+RECIPES = {
+    "one": {"steps": {"a": {"model": "net", "input": "mix"}}, "stems": {"v": "a.vocals", "i": "mix - a.vocals"}},
+    "two": {
+        "steps": {"a": {"model": "net", "input": "mix"}, "b": {"model": "other", "input": "mix"}},
+        "stems": {"v": "a.vocals", "w": "b.vocals"},
+    },
+    "chain": {
+        "steps": {"a": {"model": "net", "input": "mix"}, "b": {"model": "net", "input": "a.residual"}},
+        "stems": {"v": "b.vocals"},
+    },
+}
+PRESETS = {
+    "p": presets.Preset(shifts=0, overlap=0.25, precision="exact"),
+    "q": presets.Preset(shifts=2, overlap=0.25, precision="exact"),
+}
+
+
+def plan(songs, *, models=None, probe=None, complete=lambda key: False, recipe="one", preset="p", **config):
+    models = models or {"net": network(), "other": network("other", "1" * 64)}
+    stems_of = {name: model.stems for name, model in models.items()}
+    settings = Config(recipe=recipe, preset=preset, **config)
+    return Planner(
+        settings,
+        model=models.__getitem__,
+        recipe=lambda name: compile_recipe(name, RECIPES[name], stems_of),
+        preset=lambda name: presets.choose(PRESETS, name, settings),
+        probe=probe or (lambda path: SimpleNamespace(sha256=path.split(".")[0] * 4, duration=100.0)),
+        complete=complete,
+    ).compile(songs)
+
+
+def key(made, song="s", step="a"):
+    return made.songs[song].separations[step].key
+
+
+SONG = Song("s", "abc.wav")
+
+
+def test_the_same_content_under_two_names_is_separated_once():
+    made = plan([SONG, Song("t", "abc.mp3")])
+    assert key(made, "s") == key(made, "t")
+    assert (len(made.mixes), len(made.segments), len(made.separations)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"preset": "q"},
+        {"overlap": 0.5},
+        {"models": {"net": network(digest="2" * 64)}},
+        {"models": {"net": network(mixing=((1.0, 2.0, 1.0, 1.0),))}},
+        {"models": {"net": network(segment=10.0)}},
+        {"models": {"net": network(rate=48000)}},
+        {"engine": "torch"},
+        {"truncated": "accept"},
+        {"songs_": [Song("s", "abd.wav")]},
+        {"songs_": [Song("s", "abc.wav", start=1.0)]},
+        {"songs_": [Song("s", "abc.wav", end=1.0)]},
+    ],
+)  # fmt: skip
+def test_what_changes_the_bytes_changes_the_key(changed):
+    songs = changed.pop("songs_", [SONG])
+    assert key(plan(songs, **changed)) != key(plan([SONG]))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"device": "cuda:1"},
+        {"segment_seconds": 10.0},
+        {"store": "elsewhere"},
+        {"format": "flac"},
+        {"bit_depth": "16"},
+        {"log_level": "debug"},
+        {"seed": 5},  # without shifts there is nothing to seed
+        {"models": {"net": network(description="other words", licence="other terms")}},
+        {"songs_": [Song("other", "abc.wav")]},
+    ],
+)
+def test_what_does_not_change_the_bytes_does_not_change_the_key(changed):
+    songs = changed.pop("songs_", [SONG])
+    assert key(plan(songs, **changed), songs[0].id) == key(plan([SONG]))
+
+
+def test_the_seed_counts_when_there_are_shifts():
+    assert key(plan([SONG], preset="q", seed=1)) != key(plan([SONG], preset="q", seed=2))
+
+
+def test_an_added_step_leaves_the_others_keys_alone():
+    assert key(plan([SONG], recipe="two")) == key(plan([SONG], recipe="one"))
+
+
+def test_two_models_of_one_format_share_the_segments():
+    made = plan([SONG], recipe="two")
+    assert (len(made.segments), len(made.separations)) == (1, 2)
+
+
+def test_a_chained_step_takes_the_stored_stems_of_the_one_before():
+    made = plan([SONG], recipe="chain")
+    sources = made.songs["s"].separations["b"].segments.sources
+    assert [(source.coefficient, source.stem) for source in sources] == [(1, "mix"), *((-1, stem) for stem in STEMS)]
+    assert {source.key for source in sources if not source.is_mix} == {key(made)}
+    assert key(made, step="b") != key(made)
+
+
+def test_a_schedule_changes_only_the_passing_keys():
+    whole, cut = plan([SONG]), plan([SONG], segment_seconds=10.0)
+    assert cut.songs["s"].separations["a"].segments.count == 10
+    assert set(whole.works).isdisjoint(cut.works)
+    assert set(whole.segments).isdisjoint(cut.segments)
+
+
+def test_a_window_shortens_the_duration_that_segments_follow():
+    made = plan([Song("s", "abc.wav", start=90.0)], segment_seconds=1.0)
+    assert made.songs["s"].separations["a"].segments.count == 10
+
+
+def test_a_song_that_cannot_be_probed_still_gets_a_job_of_its_own():
+    failing = {"bad.wav": UnbraidError("No.", remedy="Yes.")}
+    made = plan(
+        [SONG, Song("bad", "bad.wav"), Song("bad2", "bad.wav")],
+        probe=lambda path: failing.get(path) or SimpleNamespace(sha256="a", duration=1.0),
+    )
+    assert made.songs["bad"].mix.sha256 is None
+    assert made.songs["bad"].separations["a"].segments.count == 1
+    assert key(made, "bad") != key(made, "bad2")
+
+
+def test_songs_may_have_their_own_recipe_and_preset():
+    made = plan([SONG, dataclasses.replace(SONG, id="t", recipe="two", preset="q")])
+    assert (made.songs["t"].recipe.name, made.songs["t"].preset) == ("two", "q")
+    assert set(made.recipes) == {"one", "two"}
+    assert set(made.models) == {"net", "other"}
+
+
+def test_a_key_is_complete_once_its_manifest_is_there(tmp_path):
+    complete = complete_in(tmp_path)
+    (tmp_path / "stems" / "k").mkdir(parents=True)
+    (tmp_path / "stems" / "k" / "vocals.wav").touch()
+    assert not complete("k")
+    (tmp_path / "stems" / "k" / MANIFEST).touch()
+    assert complete("k")
+
+
+def test_a_model_without_weights_has_nothing_to_set():
+    models = {"net": network(weights=(), backend="identity")}
+    assert key(plan([SONG], models=models)) == key(plan([SONG], models=models, preset="q"))

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from unbraid import recipes
+from unbraid.errors import UnbraidError
+from unbraid.recipes import Term, compile_recipe
+
+HOME = Path(__file__).parents[2]
+MODELS = {"four": ("drums", "bass", "other", "vocals"), "same": ("copy",)}
+MIX = Term()
+
+
+def written(steps, **stems):
+    return {"steps": steps, "stems": stems or {"x": "mix"}}
+
+
+def test_the_shipped_recipes_compile():
+    shipped = recipes.load([HOME / "config/recipes.yaml"])
+    models = {"htdemucs": MODELS["four"], "identity": ("copy",)}
+    stems = {name: list(compile_recipe(name, entry, models).stems) for name, entry in shipped.items()}
+    assert stems == {"stems": ["vocals", "drums", "bass", "other", "instrumental"], "identity": ["copy"]}
+
+
+def test_a_stem_is_a_sum_of_outputs_and_the_mix():
+    steps = {"a": {"model": "four", "input": "mix"}}
+    made = compile_recipe("r", written(steps, karaoke="mix - a.vocals", rhythm="a.drums+a.bass", less="-a.bass + mix"), MODELS)
+    assert made.stems["karaoke"] == {MIX: 1, Term("a", "vocals"): -1}
+    assert made.stems["rhythm"] == {Term("a", "drums"): 1, Term("a", "bass"): 1}
+    assert made.stems["less"] == {Term("a", "bass"): -1, MIX: 1}
+
+
+def test_a_residual_is_the_input_minus_the_outputs_also_down_a_chain():
+    steps = {
+        "second": {"model": "same", "input": "first.residual"},
+        "first": {"model": "four", "input": "mix"},
+    }
+    made = compile_recipe("r", written(steps, rest="second.residual"), MODELS)
+    assert [step.name for step in made.steps] == ["first", "second"]
+    residual = {MIX: 1, **{Term("first", stem): -1 for stem in MODELS["four"]}}
+    assert made.steps[1].input == residual
+    assert made.stems["rest"] == {**residual, Term("second", "copy"): -1}
+
+
+def test_what_cancels_out_is_gone():
+    steps = {"a": {"model": "same", "input": "mix"}}
+    assert compile_recipe("r", written(steps, x="mix - a.copy + a.copy"), MODELS).stems["x"] == {MIX: 1}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (written({"a": {"model": "fuor", "input": "mix"}}), "unknown model 'fuor'. Did you mean 'four'?"),
+        (written({"a": {"model": "four", "input": "b.vocals"}}), "Recipe 'r': 'a' refers to an unknown step 'b'"),
+        (written({"a": {"model": "four", "input": "mix"}}, v="a.vocal"), "a.vocal, which does not exist. Did you mean 'vocals'?"),
+        (written({"a": {"model": "four", "input": "mix +"}}), "'a' has an expression that cannot be read"),
+        (written({"a": {"model": "four", "input": "mix"}}, v="2 * mix"), "Write it like"),
+        (written({"a": {"model": "same", "input": "b.copy"}, "b": {"model": "same", "input": "a.copy"}}), "needs itself (a ← b ← a)"),
+        (written({"mix": {"model": "same", "input": "mix"}}), "'mix' is not a name for a step"),
+        (written({"a": {"model": "same", "input": "mix"}}, **{"a/b": "mix"}), "'a/b' is not a name for a stem"),
+        (written({"a": {"model": "same", "imput": "mix"}}), "Did you mean 'input'?"),
+        (written({"a": {"model": "same"}}), "lacks 'input'"),
+        ({"steps": {}}, "lacks 'stems'"),
+        ("text", "is not a mapping"),
+    ],
+)  # fmt: skip
+def test_a_wrong_recipe_is_an_error_that_names_recipe_and_place(entry, message):
+    with pytest.raises(UnbraidError) as caught:
+        compile_recipe("r", entry, MODELS)
+    assert "'r'" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_recipe_gets_a_suggestion():
+    with pytest.raises(UnbraidError, match="Did you mean 'stems'"):
+        recipes.find({"stems": {}, "identity": {}}, "stem")
+
+
+def test_a_later_file_adds_and_replaces(tmp_path):
+    (tmp_path / "1.yaml").write_text("a: {stems: 1}\nb: {stems: 2}")
+    (tmp_path / "2.yaml").write_text("b: {stems: 3}")
+    (tmp_path / "3.yaml").write_text("")
+    found = recipes.load([tmp_path / f"{number}.yaml" for number in (1, 2, 3)])
+    assert found == {"a": {"stems": 1}, "b": {"stems": 3}}
