@@ -1,0 +1,138 @@
+"""Delivery against libsndfile's own reading of the delivered files."""
+
+import logging
+
+import numpy as np
+import pytest
+import soundfile
+
+from unbraid.audio import wav
+from unbraid.errors import UnbraidError
+from unbraid.files import read_json, write_json
+from unbraid.stages.deliver import choose_bits, deliver, full_scale, quantise
+
+
+def source(**changes):
+    return {"lossy": False, "is_float": False, "bit_depth": 16, "rate": 48000, "channels": 2, **changes}
+
+
+@pytest.mark.parametrize(
+    ("asked", "container", "song", "peak", "bits"),
+    [
+        ("auto", "wav", source(), 0.5, 16),
+        ("auto", "flac", source(), 0.5, 16),
+        ("auto", "wav", source(bit_depth=24), 0.5, 24),
+        ("auto", "wav", source(bit_depth=8), 0.5, 16),
+        ("auto", "wav", source(bit_depth=32), 0.5, None),
+        ("auto", "flac", source(bit_depth=32), 0.5, 24),
+        ("auto", "wav", source(is_float=True, bit_depth=None), 0.5, None),
+        ("auto", "flac", source(is_float=True, bit_depth=None), 0.5, 24),
+        ("auto", "wav", source(lossy=True, bit_depth=None), 0.5, 24),
+        ("auto", "wav", source(), 1.01, None),
+        ("auto", "wav", source(), 1.0, None),
+        ("auto", "wav", source(), full_scale(16), 16),
+        ("auto", "flac", source(), 1.01, 24),
+        ("auto", "wav", source(lossy=True, bit_depth=None), 1.01, None),
+        ("16", "wav", source(bit_depth=24), 3.0, 16),
+        ("24", "flac", source(), 0.5, 24),
+        ("float", "wav", source(), 0.5, None),
+    ],
+)  # fmt: skip
+def test_the_bit_depth_follows_the_source_and_the_peak(asked, container, song, peak, bits):
+    assert choose_bits(asked, container, song, peak) == bits
+
+
+def test_float_flac_is_an_error_with_a_remedy():
+    with pytest.raises(UnbraidError, match="FLAC cannot hold float"):
+        choose_bits("float", "flac", source(), 0.5)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_integer_samples_come_back_bit_for_bit(bits):
+    scale = 2 ** (bits - 1)
+    integers = np.array([-scale, -scale + 1, -1, 0, 1, 12345, scale - 1])
+    samples, over = quantise((integers / scale).astype(np.float32)[:, None], bits)
+    assert over == 0
+    assert np.array_equal(samples[:, 0].astype(np.int64) >> (0 if bits == 16 else 8), integers)
+
+
+def test_samples_over_full_scale_are_clipped_and_counted():
+    samples, over = quantise(np.array([[1.0], [-1.0], [-1.1], [2.0], [0.999]], np.float32), 16)
+    assert over == 3
+    assert samples[:, 0].tolist() == [32767, -32768, -32768, 32767, 32735]
+
+
+def delivered(tmp_path, audio, extension="wav", bit_depth="auto", clip="scale", **song):
+    """Deliver `loud` = audio and `soft` = audio − half of it; returns both as read back, their subtypes, the report."""
+    tmp_path.mkdir(exist_ok=True)
+    for name, samples in (("a", audio), ("half", audio * np.float32(0.5))):
+        with wav.create(tmp_path / f"{name}.wav", 48000, 2) as file:
+            file.write(samples)
+    write_json(tmp_path / "mix.json", source(**song))
+    outputs = {stem: tmp_path / "out" / f"{stem}.{extension}" for stem in ("loud", "soft")}
+    stems = {"loud": [(1, tmp_path / "a.wav")], "soft": [(1, tmp_path / "a.wav"), (-1, tmp_path / "half.wav")]}
+    deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "report.json", bit_depth=bit_depth, clip=clip)
+    read = {stem: soundfile.read(path, dtype="float32", always_2d=True) for stem, path in outputs.items()}
+    assert all(rate == 48000 for _, rate in read.values())
+    subtypes = {soundfile.info(path).subtype for path in outputs.values()}
+    return read["loud"][0], read["soft"][0], subtypes, read_json(tmp_path / "report.json")
+
+
+def noise(peak=0.9, frames=70_000):
+    audio = np.random.default_rng(0).uniform(-1, 1, (frames, 2)).astype(np.float32)
+    return np.round(audio / np.abs(audio).max() * peak * 32768).astype(np.float32) / 32768
+
+
+@pytest.mark.parametrize(
+    ("extension", "bit_depth", "subtype"),
+    [("wav", "auto", "PCM_16"), ("wav", "24", "PCM_24"), ("wav", "float", "FLOAT"), ("flac", "auto", "PCM_16"), ("flac", "24", "PCM_24")],
+)  # fmt: skip
+def test_sums_and_differences_are_exact_in_every_format_that_holds_them(tmp_path, extension, bit_depth, subtype):
+    audio = noise()
+    loud, soft, subtypes, report = delivered(tmp_path, audio, extension, bit_depth)
+    assert subtypes == {subtype}
+    assert np.array_equal(loud, audio)
+    assert np.abs(soft - audio / 2).max() <= (0.5 / 32768 if subtype == "PCM_16" else 0)
+    assert (report["gain"], report["clipped_by_delivery"]) == (1.0, {"loud": 0, "soft": 0})
+
+
+def test_over_full_scale_survives_as_float_when_nothing_was_forced(tmp_path):
+    loud, _, subtypes, report = delivered(tmp_path, noise(1.5))
+    assert subtypes == {"FLOAT"}
+    assert np.array_equal(loud, noise(1.5))
+    assert report["bit_depth"] == "float"
+
+
+@pytest.mark.parametrize(("extension", "bit_depth"), [("wav", "16"), ("wav", "24"), ("flac", "auto")])
+def test_scale_turns_all_stems_down_alike_so_that_none_clips(tmp_path, caplog, extension, bit_depth):
+    logging.getLogger("unbraid").propagate = True
+    loud, soft, _, report = delivered(tmp_path, noise(1.5), extension, bit_depth)
+    step = 2.0 ** -(15 if bit_depth == "16" else 23)
+    assert report["gain"] == pytest.approx(1 / 1.5, rel=1e-4)
+    assert np.abs(loud - noise(1.5) * np.float32(report["gain"])).max() <= step
+    assert np.abs(soft - noise(1.5) / 2 * np.float32(report["gain"])).max() <= step
+    assert report["clipped_by_delivery"] == {"loud": 0, "soft": 0}
+    assert "turned down by 3.52 dB" in caplog.text
+
+
+def test_clip_clips_counts_and_says_so(tmp_path, caplog):
+    logging.getLogger("unbraid").propagate = True
+    loud, _, _, report = delivered(tmp_path, noise(1.5), "wav", "16", "clip")
+    over = int(np.count_nonzero(np.rint(noise(1.5) * 32768) != np.clip(np.rint(noise(1.5) * 32768), -32768, 32767)))
+    assert report["clipped_by_delivery"] == {"loud": over, "soft": 0}
+    assert report["gain"] == 1.0
+    assert np.array_equal(loud, np.clip(noise(1.5), -1, 32767 / 32768))
+    assert "were clipped" in caplog.text
+
+
+def test_error_names_the_stem_and_its_peak_and_writes_nothing(tmp_path):
+    with pytest.raises(UnbraidError, match=r"'loud' peaks at \+3.52 dBFS"):
+        delivered(tmp_path, noise(1.5), "wav", "16", "error")
+    assert not (tmp_path / "out").exists()
+
+
+def test_silence_and_one_frame_are_delivered(tmp_path):
+    loud, _, _, report = delivered(tmp_path, np.zeros((1, 2), np.float32))
+    assert loud.shape == (1, 2)
+    assert not loud.any()
+    assert report["gain"] == 1.0

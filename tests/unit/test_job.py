@@ -1,0 +1,108 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unbraid.errors import UnbraidError
+from unbraid.job import job, log, say
+
+
+def run(tmp_path, error=None, **options):
+    """The exit code, the log's text and the traceback's text of a job that raises `error`."""
+    path = tmp_path / "logs" / "job.log"
+    code = 0
+    try:
+        with job(str(path), "merge", "my song", **options):
+            log.info("a detail")
+            log.warning("a warning")
+            if error:
+                raise error
+    except SystemExit as end:
+        code = end.code
+    trace = path.with_name("job.log.traceback.txt")
+    return code, path.read_text(), trace.read_text() if trace.exists() else None
+
+
+def test_messages_go_to_the_log_and_only_warnings_to_the_terminal(tmp_path, capfd):
+    code, text, trace = run(tmp_path)
+    assert (code, trace) == (0, None)
+    assert "INFO a detail" in text
+    assert "WARNING a warning" in text
+    terminal = capfd.readouterr().err
+    assert "a warning" in terminal
+    assert "a detail" not in terminal
+
+
+def test_the_log_level_is_what_was_asked_for(tmp_path):
+    assert "a detail" not in run(tmp_path, level="warning")[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (UnbraidError("It is odd.", remedy="Even it."), "song 'my song', stage merge: It is odd. Even it."),
+        (OSError(errno.ENOSPC, "No space left on device", "x.wav"), "The disk is full: x.wav. Free some space"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.wav"), "No permission: x.wav."),
+        (MemoryError(), "The memory of this machine ran out."),
+        (ValueError("strange"), "An unexpected ValueError: strange. This is a defect of unbraid"),
+    ],
+)
+def test_an_error_is_one_paragraph_and_its_traceback_a_file_beside_the_log(tmp_path, capfd, error, message):
+    code, text, trace = run(tmp_path, error)
+    terminal = capfd.readouterr().err
+    assert code == 1
+    for shown in (text, terminal):
+        assert message in shown
+        assert "song 'my song', stage merge" in shown
+        assert "Traceback" not in shown
+    assert "Traceback" in trace
+
+
+def test_a_song_and_stage_that_the_error_knows_are_kept(tmp_path):
+    text = run(tmp_path, UnbraidError("W.", remedy="R.", song="other", stage="convert"))[1]
+    assert "song 'other', stage convert: W. R." in text
+
+
+def test_a_traceback_of_an_earlier_run_is_removed(tmp_path):
+    run(tmp_path, ValueError())
+    assert run(tmp_path)[2] is None
+
+
+def test_ctrl_c_ends_with_130_and_says_so(tmp_path, capfd):
+    code, text, trace = run(tmp_path, KeyboardInterrupt())
+    assert (code, trace) == (130, None)
+    assert "my song: stopped" in text
+
+
+def test_sigterm_ends_a_job_like_ctrl_c(tmp_path):
+    program = (
+        "import os, signal, sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from unbraid.files import replacing\n"
+        "from unbraid.job import job\n"
+        "with job(sys.argv[2] + '/j.log', 'convert'):\n"
+        "    with replacing(sys.argv[2] + '/x') as partial:\n"
+        "        partial.write_text('half')\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(10)\n"
+    )
+    scripts = str(Path(__file__).parents[2] / "scripts")
+    done = subprocess.run([sys.executable, "-c", program, scripts, str(tmp_path)], stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == 130
+    assert os.listdir(tmp_path) == ["j.log"]
+
+
+def test_what_is_said_reaches_terminal_and_log(tmp_path, capfd):
+    path = tmp_path / "job.log"
+    with job(str(path), "model"):
+        say("The licence.")
+    assert "The licence." in capfd.readouterr().err
+    assert "The licence." in path.read_text()
+
+
+@pytest.fixture(autouse=True)
+def _restore_sigterm():
+    yield
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
