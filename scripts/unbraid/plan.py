@@ -3,7 +3,7 @@
 Pure Python; its only I/O is one memoised probe per song and, where asked, one look into the store per key.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -133,7 +133,7 @@ class Planner:
     probe: Callable[[str], Probed | UnbraidError]
     complete: Callable[[str], bool]
 
-    def compile(self, songs: list[Song]) -> Plan:
+    def compile(self, songs: Iterable[Song]) -> Plan:
         plan = Plan()
         for song in songs:
             plan.songs[song.id] = self._song(plan, song)

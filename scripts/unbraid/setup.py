@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from unbraid import catalogue, presets, recipes
 from unbraid.audio.probe import Probes
 from unbraid.config import Config, load
@@ -54,7 +56,9 @@ def set_up(
         warn(f"There are no songs in {config.songs!r} yet: put audio files there, or try the target `demo`.")
     wanted = [song.id for song in songs]
     demo = [] if DEMO in wanted else [Song(DEMO, demo_path())]
-    return config, planner.compile([*songs, *demo]), wanted
+    # A song that is seen for the first time is hashed, which takes a while for a large folder.
+    shown = tqdm([*songs, *demo], "reading songs", unit="song", delay=2, leave=False, disable=None if look else True)
+    return config, planner.compile(shown), wanted
 
 
 def stack(device: str) -> str:

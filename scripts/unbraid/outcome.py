@@ -1,0 +1,33 @@
+"""What became of a song, in a few lines: `python -m unbraid.outcome results/song`."""
+
+import sys
+from pathlib import Path
+
+from unbraid.files import read_json
+
+
+def lines(folder: Path) -> list[str]:
+    """Where the stems of a delivered song are, how long it took and how much faster than real time that is."""
+    quality = read_json(folder / "qc.json")
+    taken = sum(stage["seconds"] for stage in quality["seconds"].values() if not stage["reused"])
+    reused = any(stage["reused"] for stage in quality["seconds"].values())
+    speed = quality["real_time_factor"]
+    told = [
+        f"{quality['song']}: {quality['audio_seconds']:.1f} s of audio, preset {quality['preset']}, "
+        f"{', '.join(quality['models'])} on {', '.join(quality['devices'])}",
+        f"  took {taken:.1f} s{' (the separation was in the store already)' if reused else ''}"
+        + (f", real-time factor {speed:.2f} (seconds of audio per second)" if speed else ""),
+    ]
+    for stem, measured in quality["stems"].items():
+        peak = "silent" if measured["peak_dbfs"] is None else f"peak {measured['peak_dbfs']:+.1f} dBFS"
+        file = folder / f"{stem}.{quality['format']}"
+        told.append(f"  {file}  {peak}")
+    for residual in quality["residuals"]:
+        level = "exactly 0" if residual["exact"] else f"{residual['residual_db']:.1f} dB"
+        told.append(f"  mix − ({' + '.join(residual['stems'])}) = {level}")
+    return told + [f"  note: {notice}" for notice in quality["notices"]]
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(*lines(Path(argument)), sep="\n")
