@@ -3,10 +3,11 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from unbraid import keys
+from unbraid import keys, lock
 from unbraid.errors import UnbraidError
 from unbraid.setup import set_up, stack
 
@@ -18,11 +19,21 @@ try:
 except UnbraidError as error:
     raise WorkflowError(str(error)) from None
 
-if not settings.reuse:
-    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, "convert"}
+# Snakemake takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
+PeriodicityDetector.is_periodic = lambda detector, value: None
+
+
+# Before the first job, and so neither in a dry run nor in a remote job.
+onstart:
+    try:
+        lock.hold(Path(".snakemake/unbraid.lock"))
+    except UnbraidError as error:
+        raise WorkflowError(str(error)) from None
+
 
 WORK, RESULTS, LOGS = "work", "results", "logs"
 STEMS = f"{settings.store}/stems"
+SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 STACK = f"../envs/{stack(settings.device)}.yaml"
 GPU = 0 if settings.device == "cpu" else 1
 
@@ -35,6 +46,16 @@ wildcard_constraints:
     format="wav|flac",
 
 
+def nothing_unless_afresh():
+    """No input; but with `reuse: false` Snakemake is told to do `convert`, and so all that follows from it, in any case.
+
+    It is asked while the DAG is built, which is when Snakemake has its set of forced rules.
+    """
+    if not settings.reuse:
+        workflow.dag.forcerules.add(workflow.get_rule("convert"))
+    return []
+
+
 def model_file(name):
     return f"{settings.models}/{name}/model.json"
 
@@ -43,21 +64,24 @@ def mix_file(key, name="mix.wav"):
     return f"{WORK}/mix/{key}/{name}"
 
 
+def segment_file(key, name):
+    return f"{WORK}/segments/{key}/{name}"
+
+
 def source_file(source):
     return mix_file(source.key) if source.is_mix else f"{STEMS}/{source.key}/{source.stem}.wav"
 
 
-def source_files(sources):
-    return [source_file(source) for source in sources]
-
-
-def model_files(separation):
-    return [model_file(separation.model.name)] if separation.model.weights else []
-
-
 def delivered_files(song, file_format):
-    stems = plan.songs[song].stems
-    return {stem: f"{RESULTS}/{song}/{stem}.{file_format}" for stem in stems}
+    return {stem: f"{RESULTS}/{song}/{stem}.{file_format}" for stem in plan.songs[song].stems}
+
+
+def delivery_file(song):
+    return f"{WORK}/delivered/{song}/{settings.format}.{plan.songs[song].recipe.name}.json"
+
+
+def manifest_files(song):
+    return {step: f"{STEMS}/{made.key}/manifest.json" for step, made in plan.songs[song].separations.items()}
 
 
 def song_targets(song):
@@ -65,33 +89,61 @@ def song_targets(song):
     return [*delivered.values(), f"{RESULTS}/{song}/qc.json", f"{RESULTS}/{song}/provenance.json"]
 
 
-def expressions(song):
-    """Each stem's sources as plain values: rules keep them as params, so that a changed recipe delivers again."""
+# One function per rule and directive, since Snakemake calls each for every job, several times.
+def segment_input(wildcards):
+    segments = plan.segments[wildcards.key]
     return {
-        stem: [[source.coefficient, source.key, source.stem] for source in sources]
+        "sources": [source_file(source) for source in segments.sources],
+        "mix_info": mix_file(segments.mix, "mix.json"),
+    }
+
+
+def separate_input(wildcards):
+    separation = plan.works[wildcards.key]
+    key, model = separation.segments.key, separation.model
+    files = {name: segment_file(key, file) for name, file in SEGMENT_FILES.items()}
+    return {**files, "model": ancient(model_file(model.name))} if model.weights else files
+
+
+def merge_input(wildcards):
+    separation = plan.separations[wildcards.key]
+    parts = [f"{WORK}/separated/{separation.work}/{part}" for part in range(separation.segments.count)]
+    return {
+        "parts": [f"{part}.wav" for part in parts],
+        "reports": [f"{part}.json" for part in parts],
+        "mix_info": mix_file(separation.segments.mix, "mix.json"),
+        "segment_info": segment_file(separation.segments.key, "segments.json"),
+    }
+
+
+def deliver_input(wildcards):
+    planned = plan.songs[wildcards.song]
+    sources = [source_file(source) for terms in planned.stems.values() for source in terms]
+    return {"sources": list(dict.fromkeys(sources)), "mix_info": mix_file(planned.mix.key, "mix.json")}
+
+
+def stem_files(song):
+    """Each stem as (coefficient, file) pairs: a param, so that a changed recipe or preset delivers again."""
+    return {
+        stem: [(source.coefficient, source_file(source)) for source in sources]
         for stem, sources in plan.songs[song].stems.items()
     }
 
 
-def needed(song):
-    """The files of all sources of a song's stems, each once, in a fixed order."""
-    sources = [source for terms in plan.songs[song].stems.values() for source in terms]
-    return list(dict.fromkeys(source_files(sources)))
-
-
-def parts(separation, extension):
-    return [f"{WORK}/separated/{separation.work}/{part}.{extension}" for part in range(separation.segments.count)]
-
-
-def delivery_file(song):
-    return f"{WORK}/delivered/{song}.{settings.format}.{plan.songs[song].recipe.name}.json"
-
-
-def manifest_files(song):
-    return {step: f"{STEMS}/{made.key}/manifest.json" for step, made in plan.songs[song].separations.items()}
+def report_input(wildcards):
+    song = wildcards.song
+    key = plan.songs[song].mix.key
+    return {
+        "stems": list(delivered_files(song, settings.format).values()),
+        "mix": mix_file(key),
+        "mix_info": mix_file(key, "mix.json"),
+        "delivery": delivery_file(song),
+        "manifests": list(manifest_files(song).values()),
+    }
 
 
 def song_facts(song):
+    """What a report says of a song beyond what it measures: plain values, so that a change reports again."""
     planned = plan.songs[song]
     return {
         "id": planned.song.id,
@@ -103,4 +155,10 @@ def song_facts(song):
         "sha256": planned.mix.sha256,
         "start": planned.mix.start,
         "end": planned.mix.end,
+        "stems": delivered_files(song, settings.format),
+        "manifests": manifest_files(song),
+        "expressions": {
+            stem: [[source.coefficient, source.key, source.stem] for source in sources]
+            for stem, sources in planned.stems.items()
+        },
     }

@@ -1,6 +1,8 @@
 # The song is a param, never an input: a missing song must fail its own job, not the whole DAG, and a touched one
 # changes nothing (its content is in the key).
 rule convert:
+    input:
+        lambda wildcards: nothing_unless_afresh(),
     output:
         mix=temp(f"{WORK}/mix/{{key}}/mix.wav"),
         info=temp(f"{WORK}/mix/{{key}}/mix.json"),
@@ -13,9 +15,8 @@ rule convert:
         mem_mb=500,
     params:
         mix=lambda wildcards: plan.mixes[wildcards.key],
-        song=lambda wildcards: plan.mixes[wildcards.key].song,
         truncated=settings.truncated,
     message:
-        "{params.song}: decoding"
+        "{params.mix.song}: decoding"
     script:
         "../scripts/convert.py"

@@ -5,11 +5,10 @@ for recipe_name, recipe_entry in plan.recipes.items():
         name:
             f"deliver_{recipe_name}"
         input:
-            sources=lambda wildcards: needed(wildcards.song),
-            mix_info=lambda wildcards: mix_file(plan.songs[wildcards.song].mix.key, "mix.json"),
+            unpack(deliver_input),
         output:
             stems=[f"{RESULTS}/{{song}}/{stem}.{{format}}" for stem in recipe_entry.stems],
-            report=temp(f"{WORK}/delivered/{{song}}.{{format}}.{recipe_name}.json"),
+            report=temp(f"{WORK}/delivered/{{song}}/{{format}}.{recipe_name}.json"),
         log:
             f"{LOGS}/deliver/{{song}}/{{format}}.{recipe_name}.log",
         wildcard_constraints:
@@ -20,10 +19,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
         resources:
             mem_mb=500,
         params:
-            stems=lambda wildcards: expressions(wildcards.song),
-            files=lambda wildcards: {
-                stem: source_files(sources) for stem, sources in plan.songs[wildcards.song].stems.items()
-            },
+            stems=lambda wildcards: stem_files(wildcards.song),
             bit_depth=settings.bit_depth,
             clip=settings.clip,
         message:

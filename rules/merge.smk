@@ -9,10 +9,7 @@ for model_name, model_entry in plan.models.items():
         name:
             f"merge_{model_name}"
         input:
-            parts=lambda wildcards: parts(plan.separations[wildcards.key], "wav"),
-            reports=lambda wildcards: parts(plan.separations[wildcards.key], "json"),
-            mix_info=lambda wildcards: mix_file(plan.separations[wildcards.key].segments.mix, "mix.json"),
-            segment_info=lambda wildcards: f"{WORK}/segments/{plan.separations[wildcards.key].segments.key}/segments.json",
+            unpack(merge_input),
         output:
             stems=[f"{STEMS}/{{key}}/{stem}.wav" for stem in model_entry.stems],
             manifest=f"{STEMS}/{{key}}/manifest.json",
@@ -27,8 +24,7 @@ for model_name, model_entry in plan.models.items():
             mem_mb=500,
         params:
             separation=lambda wildcards: plan.separations[wildcards.key],
-            song=lambda wildcards: plan.mixes[plan.separations[wildcards.key].segments.mix].song,
         message:
-            "{params.song}: joining the segments"
+            "{params.separation.segments.song}: joining the segments"
         script:
             "../scripts/merge.py"

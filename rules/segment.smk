@@ -1,7 +1,6 @@
 rule segment:
     input:
-        sources=lambda wildcards: source_files(plan.segments[wildcards.key].sources),
-        mix_info=lambda wildcards: mix_file(plan.segments[wildcards.key].mix, "mix.json"),
+        unpack(segment_input),
     output:
         mix=temp(f"{WORK}/segments/{{key}}/mix.wav"),
         table=temp(f"{WORK}/segments/{{key}}/segments.tsv"),
@@ -14,12 +13,8 @@ rule segment:
     resources:
         mem_mb=500,
     params:
-        coefficients=lambda wildcards: [source.coefficient for source in plan.segments[wildcards.key].sources],
-        rate=lambda wildcards: plan.segments[wildcards.key].rate,
-        channels=lambda wildcards: plan.segments[wildcards.key].channels,
-        segments=lambda wildcards: plan.segments[wildcards.key].count,
-        song=lambda wildcards: plan.mixes[plan.segments[wildcards.key].mix].song,
+        segments=lambda wildcards: plan.segments[wildcards.key],
     message:
-        "{params.song}: cutting into {params.segments} segment(s)"
+        "{params.segments.song}: cutting into {params.segments.count} segment(s)"
     script:
         "../scripts/segment.py"

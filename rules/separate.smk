@@ -1,10 +1,7 @@
 # Threads are fixed here: a result must not depend on how many cores a run was given.
 rule separate:
     input:
-        mix=lambda wildcards: f"{WORK}/segments/{plan.works[wildcards.key].segments.key}/mix.wav",
-        table=lambda wildcards: f"{WORK}/segments/{plan.works[wildcards.key].segments.key}/segments.tsv",
-        info=lambda wildcards: f"{WORK}/segments/{plan.works[wildcards.key].segments.key}/segments.json",
-        model=lambda wildcards: ancient(model_files(plan.works[wildcards.key])),
+        unpack(separate_input),
     output:
         stems=temp(f"{WORK}/separated/{{key}}/{{part}}.wav"),
         report=temp(f"{WORK}/separated/{{key}}/{{part}}.json"),
@@ -17,14 +14,11 @@ rule separate:
         gpu=GPU,
         mem_mb=6000,
     params:
-        model=lambda wildcards: plan.works[wildcards.key].model,
-        settings=lambda wildcards: plan.works[wildcards.key].settings,
-        song=lambda wildcards: plan.mixes[plan.works[wildcards.key].segments.mix].song,
-        segments=lambda wildcards: plan.works[wildcards.key].segments.count,
+        separation=lambda wildcards: plan.works[wildcards.key],
         models=settings.models,
         device=settings.device,
         temp_dir=settings.temp_dir,
     message:
-        "{params.song}: separating segment {wildcards.part} of {params.segments}"
+        "{params.separation.segments.song}: separating segment {wildcards.part} of {params.separation.segments.count}, from 0"
     script:
         "../scripts/separate.py"

@@ -8,10 +8,7 @@ from unbraid.stages.deliver import deliver
 params = snakemake.params
 with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config["log_level"]):
     deliver(
-        {
-            stem: [(source[0], Path(path)) for source, path in zip(params.stems[stem], files, strict=True)]
-            for stem, files in params.files.items()
-        },
+        {stem: [(factor, Path(path)) for factor, path in terms] for stem, terms in params.stems.items()},
         Path(snakemake.input.mix_info),
         {Path(path).stem: Path(path) for path in snakemake.output.stems},
         Path(snakemake.output.report),

@@ -6,7 +6,7 @@ from unbraid.job import job
 from unbraid.stages.merge import merge
 
 separation = snakemake.params.separation
-with job(snakemake.log[0], "merge", snakemake.params.song, snakemake.config["log_level"]):
+with job(snakemake.log[0], "merge", separation.segments.song, snakemake.config["log_level"]):
     merge(
         [Path(path) for path in snakemake.input.parts],
         [Path(path) for path in snakemake.input.reports],

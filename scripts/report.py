@@ -5,16 +5,15 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.report import report
 
-params = snakemake.params
-with job(snakemake.log[0], "report", params.song["id"], snakemake.config["log_level"]):
+facts = snakemake.params.facts
+with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"]):
     report(
-        {stem: Path(path) for stem, path in params.stems.items()},
+        {stem: Path(path) for stem, path in facts["stems"].items()},
         Path(snakemake.input.mix),
         Path(snakemake.input.mix_info),
         Path(snakemake.input.delivery),
-        {step: Path(path) for step, path in params.manifests.items()},
+        {step: Path(path) for step, path in facts["manifests"].items()},
         Path(snakemake.output.quality),
         Path(snakemake.output.provenance),
-        song=params.song,
-        expressions=params.expressions,
+        song=facts,
     )

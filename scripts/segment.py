@@ -5,15 +5,16 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.segment import segment
 
-params = snakemake.params
-with job(snakemake.log[0], "segment", params.song, snakemake.config["log_level"]):
+planned = snakemake.params.segments
+with job(snakemake.log[0], "segment", planned.song, snakemake.config["log_level"]):
+    coefficients = [source.coefficient for source in planned.sources]
     segment(
-        list(zip(params.coefficients, map(Path, snakemake.input.sources), strict=True)),
+        list(zip(coefficients, map(Path, snakemake.input.sources), strict=True)),
         Path(snakemake.input.mix_info),
         Path(snakemake.output.mix),
         Path(snakemake.output.table),
         Path(snakemake.output.info),
-        rate=params.rate,
-        channels=params.channels,
-        count=params.segments,
+        rate=planned.rate,
+        channels=planned.channels,
+        count=planned.count,
     )

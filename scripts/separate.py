@@ -6,20 +6,21 @@ from unbraid.job import job
 from unbraid.stages.separate import separate
 
 params = snakemake.params
-part = int(snakemake.wildcards.part)
-with job(snakemake.log[0], "separate", params.song, snakemake.config["log_level"]):
+planned = params.separation
+song, part = planned.segments.song, int(snakemake.wildcards.part)
+with job(snakemake.log[0], "separate", song, snakemake.config["log_level"]):
     separate(
         Path(snakemake.input.mix),
         Path(snakemake.input.table),
         Path(snakemake.input.info),
         Path(snakemake.output.stems),
         Path(snakemake.output.report),
-        model=params.model,
-        folder=Path(params.models) / params.model.name,
-        settings=params.settings,
+        model=planned.model,
+        folder=Path(params.models) / planned.model.name,
+        settings=planned.settings,
         index=part,
         device=params.device,
         threads=snakemake.threads,
         temp_dir=Path(params.temp_dir) if params.temp_dir else None,
-        label=f"{params.song} {part + 1}/{params.segments}",
+        label=f"{song} {part + 1}/{planned.segments.count}",
     )

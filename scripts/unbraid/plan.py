@@ -64,6 +64,7 @@ class Segments:
     """What `segment` makes: a linear combination of files in one model format, cut into `count` segments."""
 
     key: str
+    song: str
     mix: str
     sources: tuple[Source, ...]
     rate: int | None
@@ -175,7 +176,7 @@ class Planner:
         seconds = None if config.segment_seconds == "auto" else config.segment_seconds
         count = segment_count(mix.duration, seconds, config.segment_min, config.segment_max, config.max_segments)
         content = {**_format(sources, model), "segments": count}
-        return Segments(keys.key("segment", content), mix.key, sources, model.rate, model.channels, count)
+        return Segments(keys.key("segment", content), mix.song, mix.key, sources, model.rate, model.channels, count)
 
     def _separation(self, segments: Segments, model: Model, preset: Preset, plan: Plan) -> Separation:
         settings: dict[str, Any] = preset.model_dump()

@@ -4,6 +4,7 @@ Interleaved, medians of several runs each; the songs are known, as on every run 
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from unbraid.plan import MANIFEST
+from unbraid.setup import set_up
 
 HOME = Path(__file__).parents[2]
 STAGES = ["convert", "segment", "separate", "merge", "deliver", "report"]
@@ -41,12 +45,28 @@ def own(folder: Path, songs: int) -> None:
 
 
 def finish(folder: Path, songs: int) -> None:
-    """Put the delivered files in place, as empty ones: planning only looks whether they are there."""
+    """Put the finished files in place, as empty ones: planning only looks whether they are there."""
+    for key in store_keys(folder):
+        for name in ("copy.wav", MANIFEST):
+            path = folder / "store" / "stems" / key / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
     for index in range(songs):
         for _, name in LAST:
             path = folder / "results" / f"s{index}" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+
+
+def store_keys(folder: Path) -> list[str]:
+    if not (folder / "songs").exists():
+        return []
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        return list(set_up({"recipe": "identity"}, HOME, look=False, warn=print)[1].separations)
+    finally:
+        os.chdir(before)
 
 
 def seconds(folder: Path, *options: str) -> float:

@@ -1,1 +1,1 @@
-"""Reading, measuring, resampling and writing audio, in blocks."""
+"""Audio in and out: probing, decoding, wav files, resampling, measuring. Everything streams."""

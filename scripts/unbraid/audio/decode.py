@@ -1,149 +1,261 @@
-"""Decoding any source to float32 at its own rate, in blocks."""
+"""Decoding a recording to float32 blocks, streaming, exact, and honest about damage."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 
-from unbraid.audio.source import Description, describe, open_audio
-from unbraid.audio.wav import Audio
+from unbraid.audio.promise import is_cut, promise
+from unbraid.audio.source import REPLACE, encoding, open_source
+from unbraid.audio.wav import Audio, reblocked
 from unbraid.errors import UnbraidError
 
-# Order of channels that is meant where a file does not say; what ffmpeg itself assumes.
-LAYOUTS = {3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+if TYPE_CHECKING:
+    from av import AudioFrame
+
+# Containers whose packets carry sample positions; elsewhere a jump in time may be the recording's own.
+_POSITIONED = frozenset(("flac", "ogg"))
+# Containers that may leave the size of plain PCM open, so that ffmpeg calls their last packet incomplete.
+_OPEN_ENDED = frozenset(("wav", "caf", "au"))
+_GAP = 0.02  # seconds
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # where mp3 files were joined together, tags lie between the frames
+
+_SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
+
+
+class _Damage(Exception):
+    """Everything before frame `at` is whole."""
+
+    def __init__(self, at: int):
+        self.at = at
 
 
 class Decoder:
-    """Iterate for blocks [frames, channels] of float32: mono stays mono, more than two channels become stereo.
+    """Iterate once over blocks [frames, channels], float32, full scale at ±1, nothing clipped.
 
-    start, end: a window in seconds; an end beyond the song's is the song's. Frames are counted from the first that the
-    decoder gives, which leaves out the encoder's delay where the file says it. Integer samples are divided by their
-    full scale, 2^(bits-1), exactly; float samples are kept, over full scale too. More than two channels are mixed down
-    with swresample's standard matrix (ITU-R BS.775: centre and surrounds at -3 dB) in float and without scaling.
+    Integers are divided by 2^(bits-1), floats kept as they are. A decoder's delay and padding are cut off where the
+    file tells them. Mono and stereo stay as they are; more channels are mixed down to stereo with swresample's standard
+    matrix (left + 0.707 centre + 0.707 left surround; without the bass effects channel), which is not normalised here:
+    a full centre keeps its level, and peaks may pass full scale.
 
-    Raises, while iterating: UnbraidError for damage (unless truncated is `accept`, which takes what is whole before
-    it), for NaN and infinity, and for nothing to decode.
+    start, end: a window in seconds; the frames round(start * rate) to round(end * rate) of the whole song, counted on
+    decoded frames, so that a window is exact for every codec. An `end` beyond the song's end means the song's end.
+    truncated: what to do about damage before the end of the window; "accept" delivers what is whole before it.
+
+    rate, channels: of the blocks. source_channels: before mixing down. seconds: about how long the whole song is, None
+    when its container does not say. encoding: how it is stored. damaged: whether damage was met and accepted.
+
+    The file is open until the iteration ends, or `close`; a decoder is a context manager too.
+    Raises (also while iterating): UnbraidError for what cannot be opened or decoded, a window that is empty or begins
+    beyond the song's end, damage, NaN and infinity, and a format that changes within the song.
     """
 
     def __init__(
-        self, path: str | Path, start: float | None = None, end: float | None = None, truncated: str = "error"
-    ) -> None:
-        self.path = path
-        self.truncated = truncated
-        self.damaged = False
-        with open_audio(path) as (container, stream):
-            self.source: Description = describe(path, container, stream)
-        self.rate = self.source.rate
-        self.channels = min(self.source.channels, 2)
-        self._first = round((start or 0.0) * self.rate)
-        self._stop = None if end is None else round(end * self.rate)
-        if self._stop is not None and self._stop <= self._first:
+        self,
+        path: str | Path,
+        start: float | None = None,
+        end: float | None = None,
+        truncated: str = "error",
+    ):
+        begin, stop = start or 0.0, math.inf if end is None else end
+        if not 0 <= begin < stop:  # says no to NaN too
             raise UnbraidError(
-                f"The window ends ({end:g} s) before it starts ({start or 0:g} s).", remedy="Correct start and end."
+                f"The window of {path} from {begin} s to {stop} s is empty or negative.",
+                remedy="Give a start that is 0 or more and an end after it.",
             )
+        self._path, self._accept = Path(path), truncated == "accept"
+        self.damaged = False
+        with ExitStack() as files:
+            self._source = files.enter_context(open_source(self._path))
+            context = self._source.stream.codec_context
+            context.thread_count = 1
+            if context.name == "flac":
+                # Frames carry checksums; ffmpeg looks at them only when told to.
+                context.options = {"err_detect": "crccheck+explode"}
+            self.encoding = encoding(self._source.stream)
+            duration = self._source.container.duration
+            self.seconds = duration / 1e6 if duration else None
+            self._frames = self._whole()
+            self._first = next(self._frames, None)
+            if self._first is None:
+                raise self._nothing()
+            self.rate = self._first.sample_rate
+            self.source_channels = self._first.layout.nb_channels
+            self.channels = min(self.source_channels, 2)
+            self._resamplers: dict[str, Callable[[AudioFrame], Audio]] = {}
+            self._start = round(Fraction(begin) * self.rate)
+            self._end = math.inf if stop == math.inf else round(Fraction(stop) * self.rate)
+            self._files = files.pop_all()
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._files.close()
 
     def __iter__(self) -> Iterator[Audio]:
-        position = given = 0
-        for block in self._decoded():
-            begin, position = position, position + len(block)
-            low = max(self._first - begin, 0)
-            high = len(block) if self._stop is None else min(self._stop - begin, len(block))
-            if low < high:
-                part = block[low:high]
-                if not np.isfinite(part).all():
-                    where = begin + low + int(np.argmin(np.isfinite(part).all(axis=1)))
+        with self._files:
+            at = self._start
+            for block in reblocked(self._window()):
+                finite = np.isfinite(block)
+                if not finite.all():
+                    second = (at + int(np.argmin(finite.all(axis=1)))) / self.rate
                     raise UnbraidError(
-                        f"There is a NaN or infinite sample at {where / self.rate:.3f} s.",
-                        remedy="Export the song again; a plug-in that overflowed is the usual cause.",
+                        f"{self._path} holds a sample that is no number (NaN or infinity) at {second:.3f} s.",
+                        remedy="Export it again, or cut that place out with start and end.",
                     )
-                given += len(part)
-                yield part
-            if self._stop is not None and position >= self._stop:
+                yield block
+                at += len(block)
+
+    def _window(self) -> Iterator[Audio]:
+        at = 0
+        for frame in self._all():
+            first, last = max(self._start - at, 0), int(min(self._end - at, frame.samples))
+            if first < last:
+                yield self._samples(frame)[first:last]
+            at += frame.samples
+            if at >= self._end:
                 return
-        if position and not given:
+        if at <= self._start:
             raise UnbraidError(
-                f"The window starts at {self._first / self.rate:g} s, but the song ends at {position / self.rate:g} s.",
-                remedy="Correct start and end.",
+                f"The window of {self._path} begins at {self._start / self.rate:.3f} s, but the song ends at "
+                f"{at / self.rate:.3f} s.",
+                remedy="Give an earlier start.",
             )
-        if not position:
-            raise UnbraidError("There is no audio in it: zero frames were decoded.", remedy="Get the song again.")
 
-    def _decoded(self) -> Iterator[Audio]:
-        frames = 0
-        with open_audio(self.path) as (container, stream):
-            downmix: av.AudioResampler | None = None
-            try:
-                for packet in container.demux(stream):
-                    for frame in self._frames(packet):
-                        self._same_format(frame, frames)
-                        block = samples(frame)
-                        if block.shape[1] > 2:
-                            downmix = downmix or av.AudioResampler(format="fltp", layout="stereo", rate=self.rate)
-                            block = _downmixed(block, frame, downmix)
-                        frames += len(block)
-                        yield block
-            except av.FFmpegError:
-                # What follows a broken packet cannot be placed in time any more; what came before is whole.
-                self._damage(frames)
-                return
-        promised = self.source.promised
-        if promised is not None and frames < promised - self.source.slack:
-            self._damage(frames)
+    def _all(self) -> Iterator[AudioFrame]:
+        assert self._first is not None
+        yield self._first
+        yield from self._frames
 
-    def _frames(self, packet: Any) -> list[Any]:
+    def _whole(self) -> Iterator[AudioFrame]:
+        """Decoded frames up to the end or, when damage is accepted, up to the damage."""
         try:
-            return list(packet.decode())
-        except av.InvalidDataError:
-            # Junk between the frames of a lossy stream (tags, a cut first frame) is common and not heard; where it
-            # did replace audio, the frames that are missing in the end tell.
-            if self.source.lossy:
-                return []
-            raise
+            yield from self._decoded()
+        except _Damage as damage:
+            if not self._accept:
+                rate = self._source.stream.codec_context.sample_rate or 1
+                raise UnbraidError(
+                    f"{self._path} is truncated or damaged after {damage.at / rate:.2f} s.",
+                    remedy="Get a whole copy, or set truncated: accept to take what is whole before that.",
+                ) from damage
+            self.damaged = True
 
-    def _same_format(self, frame: Any, at: int) -> None:
-        if frame.sample_rate != self.rate or frame.layout.nb_channels != self.source.channels:
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Decoded frames. Raises: _Damage as soon as it is certain."""
+        import av
+
+        source = self._source
+        container, codec = source.container.format.name, source.stream.codec_context.name
+        positioned = container in _POSITIONED
+        open_ended = container in _OPEN_ENDED and codec.startswith("pcm_")
+        at, expected, failed = 0, None, False
+        first_packet = None
+        for packet in self._packets():
+            if packet is None:
+                failed = True
+                break
+            if first_packet is None:
+                first_packet = packet.pos
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                # Lossy streams may begin with the rest of a packet that was cut off.
+                begins = at == 0 and self.encoding.lossy
+                failed = not (begins or (container == "mp3" and bytes(packet).startswith(_TAGS)))
+                continue
+            for frame in frames:
+                if not frame.samples:
+                    continue
+                position = None if frame.pts is None else float(frame.pts * frame.time_base * frame.sample_rate)
+                lost = position is None if container == "flac" else False
+                if positioned and position is not None and expected is not None:
+                    lost = position - expected > _GAP * frame.sample_rate
+                if failed or lost:
+                    raise _Damage(at)
+                yield frame
+                at += frame.samples
+                expected = None if position is None else position + frame.samples
+            if packet.is_corrupt and not open_ended:
+                failed = True
+        rate = source.stream.codec_context.sample_rate or 1
+        kept = promise(source, rate, first_packet)
+        short = kept is not None and kept.broken_by(at)
+        if container == "mp3":
+            failed = False  # what failed came after the last frame: tags and filling that mp3 has no place for
+        if failed or short or is_cut(self._path, container):
+            raise _Damage(at)
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets, the decoder's flush included; None, at last, when reading fails."""
+        import av
+
+        try:
+            yield from self._source.container.demux(self._source.stream)
+        except av.FFmpegError:
+            yield None
+
+    def _nothing(self) -> UnbraidError:
+        return UnbraidError(f"{self._path} holds no sound: nothing of it can be decoded.", remedy=REPLACE)
+
+    def _samples(self, frame: AudioFrame) -> Audio:
+        """A frame's samples as [frames, channels]; a passage in mono is repeated for the channels of the song."""
+        channels = frame.layout.nb_channels
+        if frame.sample_rate != self.rate or (self.channels == 1 and channels > 1):
             raise UnbraidError(
-                f"At {at / self.rate:.1f} s the song changes from {self.rate} Hz, {self.source.channels} channel(s) to "
-                f"{frame.sample_rate} Hz, {frame.layout.nb_channels} channel(s).",
-                remedy="Convert it to one format first, or split it there.",
+                f"{self._path} changes its format within the song: {self.rate} Hz with {self.source_channels} "
+                f"channel(s) becomes {frame.sample_rate} Hz with {channels}.",
+                remedy="Convert it to flac or wav of one format first.",
             )
+        if channels > 2:
+            return self._downmixed(frame)
+        samples = to_float(frame)
+        return samples if channels == self.channels else np.repeat(samples, self.channels, axis=1)
 
-    def _damage(self, frames: int) -> None:
-        self.damaged = True
-        if self.truncated == "accept" and frames:
-            return
-        promised = self.source.promised
-        length = f" of {promised / self.rate:.1f} s" if promised else ""
-        raise UnbraidError(
-            f"The song is truncated or damaged after {frames / self.rate:.1f} s{length}.",
-            remedy="Get it again, or set truncated=accept to take what is whole.",
-        )
+    def _downmixed(self, frame: AudioFrame) -> Audio:
+        import av
 
-
-def samples(frame: Any) -> Audio:
-    """A decoded frame as [frames, channels], float32, full scale ±1."""
-    name = frame.format.name
-    array = frame.to_ndarray()
-    array = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
-    kind = name.rstrip("p")
-    if kind == "u8":
-        return (array.astype(np.float32) - 128) / 128
-    if kind in ("s16", "s32", "s64"):
-        # Through float64: an int32 does not fit float32, and must be rounded once, after scaling.
-        return (array / float(1 << (int(kind[1:]) - 1))).astype(np.float32)
-    return array.astype(np.float32)
+        # One per format: a resampler takes frames of one format only. At equal rates it holds nothing back.
+        name = f"{frame.layout.name} {frame.format.name}"
+        if name not in self._resamplers:
+            self._resamplers[name] = _downmixer(self.rate)
+        try:
+            return self._resamplers[name](frame)
+        except av.FFmpegError as error:
+            raise UnbraidError(
+                f"{self._path} has {frame.layout.nb_channels} channels in an arrangement that cannot be mixed down.",
+                remedy="Mix it down to stereo first.",
+            ) from error
 
 
-def _downmixed(block: Audio, frame: Any, downmix: Any) -> Audio:
-    # The frame goes in as float: swresample scales the matrix down for integers, and levels must stay as they are.
-    count = block.shape[1]
-    name = frame.layout.name if not frame.layout.name.endswith("channels") else LAYOUTS.get(count)
-    if name is None:
-        raise UnbraidError(
-            f"The song has {count} channels in an unknown order.", remedy="Mix it down to stereo in an editor first."
-        )
-    whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=name)
-    whole.sample_rate = frame.sample_rate
-    return np.concatenate([part.to_ndarray().T for part in downmix.resample(whole)])
+def _downmixer(rate: int) -> Callable[[AudioFrame], Audio]:
+    import av
+
+    resampler = av.AudioResampler(format="flt", layout="stereo", rate=rate)
+
+    def downmix(frame: AudioFrame) -> Audio:
+        return np.concatenate([to_float(mixed) for mixed in resampler.resample(frame)])
+
+    return downmix
+
+
+def to_float(frame: AudioFrame) -> Audio:
+    """The samples of a frame as [frames, channels], float32: integers over 2^(bits-1), exact up to 24 bits."""
+    values = frame.to_ndarray()
+    values = values.T if frame.format.is_planar else values.reshape(frame.samples, -1)
+    sample = frame.format.name.removesuffix("p")
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinity, which is found and named
+        samples: Audio = values.astype(np.float32)
+    if sample == "u8":
+        samples -= np.float32(128)
+    # A power of two: the scaling rounds nothing.
+    return samples * np.float32(_SCALES[sample]) if sample in _SCALES else samples

@@ -1,89 +1,125 @@
-"""Levels of audio, measured in blocks."""
+"""Levels of audio, measured in one pass in bounded memory."""
 
-import math
+from __future__ import annotations
+
+from fractions import Fraction
 from typing import Any
 
-import av
 import numpy as np
-from av.filter import Graph
 
 from unbraid.audio.wav import Audio
 
-SILENCE = 10 ** (-60 / 20)  # a window whose peak stays below -60 dBFS counts as silent
-WINDOW = 0.1  # seconds
+SILENCE = 10 ** (-60 / 20)  # -60 dBFS: below the noise of a quiet recording, above that of a dithered one
+_ABSOLUTE_GATE = -70.0  # LUFS; also what ffmpeg says when nothing passed the gate
 
 
 class Meter:
-    """Feed it blocks [frames, channels] of one file, then ask for the result.
+    """Measures blocks [frames, channels] of 1 or 2 channels at `rate`.
 
-    Loudness is EBU R128's integrated loudness (ITU-R BS.1770) by ffmpeg's `ebur128` filter.
+    result(), once, when all is added:
+      peak_dbfs        highest |sample|, 0 dBFS being 1.0; None for digital silence
+      rms_dbfs         root of the mean square over all channels, 0 dBFS being 1.0; None for digital silence
+      lufs             integrated loudness (ITU-R BS.1770-4, EBU R 128) by ffmpeg's `ebur128`; None under 400 ms and
+                       when no part is louder than -70 LUFS
+      clipped_samples  samples beyond full scale, |x| > 1
+      silent_share     share of windows of 100 ms whose peak is below -60 dBFS, the last one as short as it comes
     """
 
-    def __init__(self, rate: int, channels: int) -> None:
-        self._window = max(1, round(rate * WINDOW))
-        self._rest = np.zeros((0, channels), dtype=np.float32)
-        self._frames = self._clipped = self._silent = self._windows = 0
+    def __init__(self, rate: int, channels: int):
         self._channels = channels
-        self._peak = self._squares = 0.0
-        self._rate = rate
-        self._loudness: float | None = None
-        layout = "mono" if channels == 1 else "stereo"
-        self._layout = layout
-        self._graph = Graph()
-        source = self._graph.add_abuffer(sample_rate=rate, format="flt", layout=layout, channels=channels)
-        meter = self._graph.add("ebur128", "metadata=1:framelog=quiet")
-        sink = self._graph.add("abuffersink")
-        source.link_to(meter)
-        meter.link_to(sink)
-        self._graph.configure()
+        self._loudness = _Loudness(rate, channels)
+        self._peak = 0.0
+        self._squares = 0.0
+        self._samples = 0
+        self._clipped = 0
+        self._window = max(1, round(rate / 10))
+        self._windows = 0
+        self._silent = 0
+        self._open = 0  # frames of the window that is not full yet
+        self._open_peak = 0.0
 
     def add(self, block: Audio) -> None:
         if not len(block):
             return
-        magnitude = np.abs(block)
-        self._peak = max(self._peak, float(magnitude.max()))
-        self._clipped += int(np.count_nonzero(magnitude > 1))
-        self._squares += float(np.square(block, dtype=np.float64).sum())
-        self._add_silence(magnitude)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block).reshape(1, -1), format="flt", layout=self._layout)
-        frame.sample_rate = self._rate
-        frame.pts = self._frames
-        self._frames += len(block)
-        self._graph.push(frame)
-        self._pull()
+        levels = np.abs(block)
+        self._peak = max(self._peak, float(levels.max()))
+        self._squares += float(np.sum(np.square(block, dtype=np.float64)))
+        self._samples += block.size
+        self._clipped += int(np.count_nonzero(levels > 1.0))
+        self._add_windows(levels.max(axis=1))
+        self._loudness.add(block)
 
     def result(self) -> dict[str, Any]:
-        """peak_dbfs, rms_dbfs and lufs (None where there is no level), samples over full scale, share of silence."""
-        if len(self._rest):
-            self._windows += 1
-            self._silent += int(self._rest.max() < SILENCE)
-            self._rest = self._rest[:0]
-        self._graph.push(None)
-        self._pull()
-        mean_square = self._squares / max(self._frames * self._channels, 1)
+        silent, windows = self._silent, self._windows
+        if self._open:
+            silent, windows = silent + (self._open_peak < SILENCE), windows + 1
         return {
-            "peak_dbfs": round(20 * math.log10(self._peak), 2) if self._peak else None,
-            "rms_dbfs": round(10 * math.log10(mean_square), 2) if mean_square else None,
-            "lufs": self._loudness,
+            "peak_dbfs": _decibels(self._peak),
+            "rms_dbfs": _decibels((self._squares / self._samples) ** 0.5 if self._samples else 0.0),
+            "lufs": self._loudness.result(),
             "clipped_samples": self._clipped,
-            "silent_share": round(self._silent / self._windows, 4) if self._windows else 1.0,
+            "silent_share": round(silent / windows, 4) if windows else 1.0,
         }
 
-    def _add_silence(self, magnitude: Audio) -> None:
-        joined = np.concatenate([self._rest, magnitude])
-        whole = len(joined) // self._window
-        windows = joined[: whole * self._window].reshape(whole, self._window * self._channels)
-        self._windows += whole
-        self._silent += int(np.count_nonzero(windows.max(axis=1) < SILENCE)) if whole else 0
-        self._rest = joined[whole * self._window :]
+    def _add_windows(self, levels: Any) -> None:
+        """levels: the highest |sample| of each frame."""
+        first = np.arange(-self._open, len(levels), self._window)
+        first[0] = 0
+        peaks = np.maximum.reduceat(levels, first)
+        peaks[0] = max(float(peaks[0]), self._open_peak)
+        full, self._open = divmod(self._open + len(levels), self._window)
+        self._windows += full
+        self._silent += int(np.count_nonzero(peaks[:full] < SILENCE))
+        self._open_peak = float(peaks[-1]) if self._open else 0.0
 
-    def _pull(self) -> None:
+
+class _Loudness:
+    """Integrated loudness: ffmpeg's `ebur128` keeps a histogram of 0.01 LU, so that no length needs more memory."""
+
+    def __init__(self, rate: int, channels: int):
+        import av
+
+        self._rate = rate
+        self._layout = {1: "mono", 2: "stereo"}[channels]
+        self._at = 0
+        self._lufs: float | None = None
+        graph = av.filter.Graph()
+        self._input = graph.add_abuffer(
+            sample_rate=rate, format="flt", layout=self._layout, time_base=Fraction(1, rate)
+        )
+        meter = graph.add("ebur128", "metadata=1")
+        self._output = graph.add("abuffersink")
+        self._input.link_to(meter)
+        meter.link_to(self._output)
+        graph.configure()
+        self._graph = graph  # the filters live as long as it does
+
+    def add(self, block: Audio) -> None:
+        import av
+
+        packed = np.ascontiguousarray(block, dtype=np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._at, Fraction(1, self._rate)
+        self._at += len(block)
+        self._input.push(frame)
+        self._drain()
+
+    def result(self) -> float | None:
+        """The loudness of all blocks; no more can be added."""
+        self._input.push(None)
+        self._drain()
+        return None if self._lufs is None or self._lufs <= _ABSOLUTE_GATE else self._lufs
+
+    def _drain(self) -> None:
+        """Take what is measured: one frame per 100 ms, each with the loudness from the beginning to there."""
         while True:
             try:
-                frame = self._graph.pull()
+                frame: Any = self._output.pull()
             except (BlockingIOError, EOFError):
                 return
-            if "lavfi.r128.I" in frame.metadata:  # the last, short frame has none
-                value = float(frame.metadata["lavfi.r128.I"])
-                # The filter starts at -70, its absolute gate: nothing loud enough has been heard yet.
-                self._loudness = round(value, 2) if value > -70 else None
+            if (lufs := frame.metadata.get("lavfi.r128.I")) is not None:
+                self._lufs = float(lufs)
+
+
+def _decibels(amplitude: float) -> float | None:
+    return round(20 * float(np.log10(amplitude)), 3) if amplitude > 0 else None

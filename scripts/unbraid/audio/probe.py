@@ -1,102 +1,173 @@
-"""What the plan needs to know of a song, found once and remembered.
+"""What the plan needs to know of a song before anything is decoded, and the memory of it between runs."""
 
-A known file costs one `stat` and one small read; only an unknown one is hashed and opened.
-"""
+from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unbraid import files
+from unbraid.audio.promise import promise
+from unbraid.audio.source import REPLACE, Source, check_file, encoding, open_source, unreadable
 from unbraid.errors import UnbraidError
 
-VERSION = 1  # of the remembered form; another version is probed again
+_VERSION = 1  # of the memo files; other versions are probed again
 
 
 @dataclass(frozen=True)
 class Probe:
-    """sha256 of the bytes; duration in seconds as the container or its packets say, before decoding."""
+    """A recording by its headers and packets; nothing is decoded.
+
+    frames: what the container promises, None when it promises nothing. duration: seconds that its packets last, and no
+    more than promised. bit_depth: bits of a lossless integer source (16, 24 or 32), else None. What decoding finds
+    (rate, channels, frames) can differ: headers err, and decoders cut padding off.
+    """
 
     sha256: str
-    duration: float
+    frames: int | None
     rate: int
     channels: int
+    duration: float
     codec: str
+    bit_depth: int | None
+    is_float: bool
+    lossy: bool
 
 
 def probe(path: str | Path) -> Probe:
-    """Look at a song without decoding it.
+    """Probe the recording at `path`. Reads all of it once to hash it and once for its packets.
 
-    Raises: UnbraidError when it cannot be read or holds no audio.
+    Raises: UnbraidError for a file that is missing, dangling, a folder, unreadable, empty, not audio, without an audio
+    stream, or of zero length.
     """
-    from unbraid.audio.source import check_readable, describe, open_audio
-
-    check_readable(path)
-    digest = files.sha256(path)
-    with open_audio(path) as (container, stream):
-        found = describe(path, container, stream)
-        if found.promised is not None:
-            duration = found.promised / found.rate
-        else:
-            duration = _packet_seconds(container, stream)
-    return Probe(digest, round(duration, 6), found.rate, found.channels, found.codec)
+    path = Path(path)
+    return _probe(path, _hash(path))
 
 
-def _packet_seconds(container: Any, stream: Any) -> float:
-    first = last = None
-    for packet in container.demux(stream):
-        if packet.pts is not None:
-            first = packet.pts if first is None else first
-            last = max(last or 0, packet.pts + (packet.duration or 0))
-    return float((last - first) * stream.time_base) if first is not None and last is not None else 0.0
+def _hash(path: Path) -> str:
+    check_file(path)
+    try:
+        return files.sha256(path)
+    except PermissionError as error:
+        raise unreadable(path) from error
+    except OSError as error:
+        raise UnbraidError(
+            f"{path} cannot be read ({error.strerror}).", remedy="Check its disk, or copy the file again."
+        ) from error
+
+
+def _probe(path: Path, sha256: str) -> Probe:
+    with open_source(path) as source:
+        context = source.stream.codec_context
+        seconds, first_packet = _walk(source)
+        rate, channels = context.sample_rate or 0, context.layout.nb_channels
+        promised = promise(source, rate, first_packet) if rate else None
+        if promised:
+            seconds = min(seconds, promised.frames / rate)
+        if not (seconds > 0 and rate and channels):
+            raise UnbraidError(f"{path} holds no sound: its audio is of zero length.", remedy=REPLACE)
+        frames = promised.frames if promised else None
+        return Probe(sha256, frames, rate, channels, seconds, **dataclasses.asdict(encoding(source.stream)))
+
+
+def _walk(source: Source) -> tuple[float, int | None]:
+    """Seconds of all packets, and where in the file the first one lies."""
+    import av
+
+    total, last, first, first_packet = 0, 0, None, None
+    try:
+        for packet in source.container.demux(source.stream):
+            if not packet.size:
+                continue
+            if first_packet is None:
+                first_packet = packet.pos
+            duration = packet.duration or 0
+            total += duration
+            if packet.pts is not None:
+                first = packet.pts if first is None else first
+                last = max(last, packet.pts + duration - first)
+    except av.FFmpegError:
+        pass  # damage; the job that decodes says where
+    # Packets need not state their durations, and times start over where streams were chained: the longer is the truth.
+    return float(max(total, last) * (source.stream.time_base or 0)), first_packet
 
 
 class Probes:
-    """Probes remembered in a folder, by absolute path, size and time of change."""
+    """Probes remembered in `folder` by absolute path, size and modification time; one small file per path.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    A folder that cannot be written, or a memo that cannot be read, only costs time.
+    """
 
-    def get(self, path: str) -> Probe | UnbraidError:
-        """The probe of a song, or the error that it gave."""
-        return self._remembered(path, "probe", lambda: dataclasses.asdict(probe(path)), lambda values: Probe(**values))
+    def __init__(self, folder: Path):
+        self.folder = folder
 
-    def sha256(self, path: str) -> str | UnbraidError:
-        """The sha256 of any file."""
-        return self._remembered(path, "sha256", lambda: _digest(path), str)
-
-    def _remembered(self, path: str, kind: str, find: Any, revive: Any) -> Any:
-        absolute = os.path.abspath(path)
-        memo = self._folder / f"{hashlib.sha256(f'{kind} {absolute}'.encode('utf-8', 'surrogateescape')).hexdigest()}.json"
+    def get(self, path: str | Path) -> Probe | UnbraidError:
+        """The probe of the recording, or the error that it gave."""
+        path = Path(path)
         try:
-            state = os.stat(absolute)
-        except OSError:
-            stamp = None
-        else:
-            stamp = [VERSION, state.st_size, state.st_mtime_ns]
-            try:
-                known = json.loads(memo.read_bytes())
-                if known["stamp"] == stamp:
-                    return revive(known["value"])
-            except (OSError, ValueError, KeyError, TypeError):
-                pass  # not remembered, or in a form that is not understood: find it again
-        try:
-            value = find()
+            memo = self._memo(path, "probe", lambda sha256: _outcome(path, sha256))
         except UnbraidError as error:
-            return error  # not remembered: it is cheap to find again, and may be mended
+            return error
+        if "error" in memo["probe"]:
+            return UnbraidError(memo["probe"]["error"], remedy=memo["probe"]["remedy"])
+        return Probe(sha256=memo["sha256"], **memo["probe"])
+
+    def sha256(self, path: str | Path) -> str | UnbraidError:
+        """The sha256 of any file's bytes, or the error that reading it gave."""
         try:
-            files.write_json(memo, {"stamp": stamp, "value": value})
-        except OSError:
-            pass  # a store that may not be written to: works, only slower
-        return revive(value)
+            return str(self._memo(Path(path))["sha256"])
+        except UnbraidError as error:
+            return error
+
+    def _memo(self, path: Path, part: str = "", find: Callable[[str], dict[str, Any]] | None = None) -> dict[str, Any]:
+        """What is remembered of `path`, with `part` found and remembered when it is missing."""
+        absolute = os.path.abspath(path)
+        place = self.folder / f"{hashlib.sha256(os.fsencode(absolute)).hexdigest()}.json"
+        stamp = _stamp(check_file(path))
+        memo = _read(place, stamp)
+        if memo and (find is None or part in memo):
+            return memo
+        memo = memo or {"version": _VERSION, "stamp": stamp, "sha256": _hash(path)}
+        if find:
+            memo[part] = find(memo["sha256"])
+        try:
+            if _stamp(path.stat()) == stamp:  # else somebody is still writing it
+                files.write_json(place, memo)
+        except (OSError, UnicodeError):  # UnicodeError: an error that quotes a name which is not UTF-8
+            pass
+        return memo
 
 
-def _digest(path: str) -> str:
-    from unbraid.audio.source import check_readable
+def _stamp(found: os.stat_result) -> list[int]:
+    return [found.st_size, found.st_mtime_ns]
 
-    check_readable(path)
-    return files.sha256(path)
+
+def _read(place: Path, stamp: list[int]) -> dict[str, Any] | None:
+    """The memo at `place` if it is of this version, of a file with this stamp, and whole."""
+    try:
+        memo = json.loads(place.read_bytes())
+        if memo["version"] != _VERSION or memo["stamp"] != stamp or len(memo["sha256"]) != 64:
+            return None
+        found = memo.get("probe")
+        if found is not None and set(found) not in ({"error", "remedy"}, _FIELDS):
+            return None
+        return dict(memo)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+_FIELDS = {field.name for field in dataclasses.fields(Probe)} - {"sha256"}
+
+
+def _outcome(path: Path, sha256: str) -> dict[str, Any]:
+    try:
+        found = dataclasses.asdict(_probe(path, sha256))
+    except UnbraidError as error:
+        return {"error": error.what, "remedy": error.remedy}
+    del found["sha256"]
+    return found

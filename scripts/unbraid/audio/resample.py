@@ -1,57 +1,46 @@
-"""Resampling in blocks, with soxr at its highest quality and no delay."""
+"""Resampling with soxr, streaming, in exact frame counts."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import soxr
 
-from unbraid.audio.wav import BLOCK, Audio
+from unbraid.audio.wav import Audio, reblocked
 
 
 def resampled_frames(frames: int, source_rate: int, target_rate: int) -> int:
-    """How many frames `frames` frames become: enough to hold all of them."""
+    """Frames at `target_rate` that cover `frames` at `source_rate`: the quotient, rounded up."""
     return -(-frames * target_rate // source_rate)
 
 
 def resample(blocks: Iterable[Audio], source_rate: int, target_rate: int, frames: int) -> Iterator[Audio]:
-    """Bring blocks [frames, channels] to another rate; exactly `frames` frames come out in all.
+    """Blocks [frames, channels] at `target_rate`, `frames` in total: cut, or filled with zeros at the end.
 
-    What is over is cut off, what is missing (a fraction of a frame's filter tail) is zeros. Equal rates pass through.
+    Sample n of the result lies at the time of sample 0 plus n/target_rate: no lag. The result does not depend on how
+    the input is cut into blocks. The input is read to its end, whatever `frames` says. Equal rates pass samples on
+    unchanged. Raises: ValueError when there is no input to fill up.
     """
-    stream: soxr.ResampleStream | None = None
     left, channels = frames, 0
-
-    def limited(block: Audio) -> Iterator[Audio]:
-        nonlocal left
-        block = block[:left]
-        left -= len(block)
-        if len(block):
-            yield block
-
-    for block in blocks if source_rate == target_rate else _equal(blocks):
+    converted = blocks if source_rate == target_rate else _convert(blocks, source_rate, target_rate)
+    for block in converted:
         channels = block.shape[1]
-        if source_rate != target_rate:
-            stream = stream or soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32", quality="VHQ")
-            block = stream.resample_chunk(block)
-        yield from limited(block)
+        if left and len(block):
+            yield block[:left]
+            left -= min(left, len(block))
+    if left and not channels:
+        raise ValueError("There is no audio to resample.")
+    if left:
+        yield from reblocked([np.zeros((left, channels), dtype=np.float32)])
+
+
+def _convert(blocks: Iterable[Audio], source_rate: int, target_rate: int) -> Iterator[Audio]:
+    import soxr
+
+    stream = None
+    # Always cut alike, so that how the input came cannot matter.
+    for block in reblocked(blocks):
+        if stream is None:
+            stream = soxr.ResampleStream(source_rate, target_rate, block.shape[1], dtype="float32", quality="VHQ")
+            empty = block[:0]
+        yield stream.resample_chunk(block)
     if stream is not None:
-        yield from limited(stream.resample_chunk(np.zeros((0, channels), dtype=np.float32), last=True))
-    while left and channels:
-        yield from limited(np.zeros((min(left, BLOCK), channels), dtype=np.float32))
-
-
-def _equal(blocks: Iterable[Audio]) -> Iterator[Audio]:
-    """The same audio in blocks of BLOCK frames: soxr's rounding depends on how its input is cut."""
-    kept: list[Audio] = []
-    count = 0
-    for block in blocks:
-        kept.append(block)
-        count += len(block)
-        if count >= BLOCK:
-            joined = np.concatenate(kept)
-            whole = count - count % BLOCK
-            for start in range(0, whole, BLOCK):
-                yield joined[start : start + BLOCK]
-            kept, count = [joined[whole:]], count - whole
-    if count:
-        yield np.concatenate(kept)
+        yield stream.resample_chunk(empty, last=True)

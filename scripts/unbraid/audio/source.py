@@ -1,152 +1,136 @@
-"""Opening a source file with ffmpeg's libraries, and what its container says of it."""
+"""Opening a recording with ffmpeg's libraries (PyAV), and what is said of its audio stream without decoding it."""
+
+from __future__ import annotations
 
 import os
-import re
-import struct
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from unbraid.errors import UnbraidError
 
-# Containers whose header says how long the audio is. Others (raw mp3, aac, ac3, transport streams) only let one guess.
-PROMISING = {"flac", "aiff", "asf", "matroska", "webm", "mov", "mp4", "ape", "tta", "wv", "caf", "dsf"}
-EXACT = {"flac", "wav", "aiff"}  # to the frame; the others' time bases and encoder delays leave some slack
-SLACK = 0.15  # seconds
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+REPLACE = "Replace it by a file that plays, or take it out of the songs."
 
 
 @dataclass(frozen=True)
-class Description:
-    """What is known of a file's audio before decoding it. promised: frames that its header says there are."""
+class Source:
+    """An open recording: ffmpeg's view of it, and the stream that is the song."""
+
+    path: Path
+    container: InputContainer
+    stream: AudioStream
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a recording is stored. bit_depth: bits of a lossless integer source (16, 24 or 32), else None."""
 
     codec: str
-    rate: int
-    channels: int
     bit_depth: int | None
     is_float: bool
     lossy: bool
-    promised: int | None
-    slack: int
 
 
-def check_readable(path: str | Path) -> None:
-    """Raises: UnbraidError for a file that is missing, a dangling link, a folder, not permitted, or empty."""
-    name = str(path)
-    if os.path.islink(name) and not os.path.exists(name):
-        raise UnbraidError(f"The link {name!r} points to nothing.", remedy="Restore what it pointed to, or delete it.")
-    if not os.path.exists(name):
-        raise UnbraidError(f"The file {name!r} is missing.", remedy="Put it back, or take it out of the songs.")
-    if os.path.isdir(name):
-        raise UnbraidError(f"{name!r} is a folder, not a song.", remedy="Rename or move the folder.")
+def check_file(path: Path) -> os.stat_result:
+    """Stat of a regular file. Raises: UnbraidError for what is missing, dangling, no file, or empty."""
     try:
-        with open(name, "rb") as file:
-            empty = not file.read(1)
-    except PermissionError:
-        raise UnbraidError(f"The file {name!r} may not be read.", remedy="Change its permissions (chmod +r).") from None
-    if empty:
-        raise UnbraidError(f"The file {name!r} is empty.", remedy="Get it again: its copy or download failed.")
-
-
-@contextmanager
-def open_audio(path: str | Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its default audio stream.
-
-    Raises: UnbraidError when there is nothing to decode.
-    """
-    import av
-
-    check_readable(path)
-    try:
-        # `file:` keeps names with colons from being taken for protocols.
-        container = av.open(f"file:{path}", metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise UnbraidError(
-            f"The file {str(path)!r} is not audio that can be read ({_reason(error)}).",
-            remedy="Check that it plays; it may be another kind of file under a wrong name, or cut off.",
-        ) from error
-    with container:
-        stream = container.streams.best("audio")
-        if stream is None:
-            raise UnbraidError(f"The file {str(path)!r} has no audio track.", remedy="Take it out of the songs.")
-        if not stream.codec_context.sample_rate or not stream.codec_context.channels:
+        found = path.stat()
+    except PermissionError as error:
+        raise unreadable(path) from error
+    except OSError as error:
+        if path.is_symlink():
+            target = os.readlink(path)
             raise UnbraidError(
-                f"The audio in {str(path)!r} has no samples or no format.", remedy="Check that it plays; get it again."
-            )
-        yield container, stream
+                f"{path} is a link to {target}, which is not there.", remedy="Restore the target or remove the link."
+            ) from error
+        raise UnbraidError(
+            f"{path} is not there ({error.strerror}).", remedy="Check the path and that its disk is mounted."
+        ) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise UnbraidError(f"{path} is a folder, not a recording.", remedy="Rename it, or put its files beside it.")
+    if not stat.S_ISREG(found.st_mode):
+        raise UnbraidError(f"{path} is a device or pipe, not a file.", remedy="Save the recording as a file first.")
+    if not found.st_size:
+        raise UnbraidError(f"{path} is empty (0 bytes).", remedy="Copy or download it again.")
+    return found
 
 
-def describe(path: str | Path, container: Any, stream: Any) -> Description:
-    context = stream.codec_context
-    sample_format = context.format.name.rstrip("p")
-    lossy = not context.codec.lossless
-    bits = re.fullmatch(r"pcm_[a-z]*?(\d+)(le|be)?(_planar)?", context.name)
-    depth = int(bits.group(1)) if bits else {"u8": 8, "s16": 16, "s32": 24}.get(sample_format)
-    is_float = sample_format in ("flt", "dbl") and not lossy
-    names = set(container.format.name.split(","))
-    promised = _promised(path, names, stream)
-    slack = 0 if names & EXACT else round(SLACK * context.sample_rate)
-    return Description(
-        codec=context.name,
-        rate=context.sample_rate,
-        channels=context.channels,
-        bit_depth=None if lossy or is_float else depth,
-        is_float=is_float,
-        lossy=lossy,
-        promised=promised,
-        slack=slack,
+def unreadable(path: Path) -> UnbraidError:
+    return UnbraidError(
+        f"{path} may not be read (permission denied).", remedy="Give yourself the right to read it and its folders."
     )
 
 
-def _promised(path: str | Path, names: set[str], stream: Any) -> int | None:
-    if "wav" in names:
-        return _wav_frames(path)
-    if stream.duration is None or not (names & PROMISING or ("mp3" in names and _has_length(path))):
-        return None
-    return round(stream.duration * stream.time_base * stream.codec_context.sample_rate)
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """The recording at `path`, opened. The song is the stream marked as default, else the first audio stream.
+
+    Raises: UnbraidError for a file that cannot be read, that is not audio, or whose codec is unknown.
+    """
+    import av
+    from av.stream import Disposition
+
+    check_file(path)
+    with _opened(path) as file:
+        try:
+            # Opened through Python: ffmpeg would take names like `a:b.mp3` for protocols. A recording that asks for
+            # other files or addresses (a playlist by another name) gets none.
+            container = av.open(file, options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        except av.FFmpegError as error:
+            raise UnbraidError(
+                f"{path} is not audio that can be read, or its beginning or index is missing ({error.strerror}).",
+                remedy=REPLACE,
+            ) from error
+        with container:
+            assert isinstance(container, av.container.InputContainer)
+            streams = container.streams.audio
+            if not streams:
+                raise UnbraidError(f"{path} holds no audio stream.", remedy=REPLACE)
+            stream = next((one for one in streams if one.disposition & Disposition.default), streams[0])
+            if stream.codec_context is None:
+                raise UnbraidError(
+                    f"The audio of {path} is in a codec that this build of ffmpeg cannot decode.",
+                    remedy="Convert it to flac or wav first.",
+                )
+            yield Source(path, container, stream)
 
 
-def _wav_frames(path: str | Path) -> int | None:
-    """Frames that a WAV header says, which ffmpeg hides for a file cut short; None for a streamed header (0 or -1)."""
-    with open(path, "rb") as file:
-        kind = file.read(4)
-        file.seek(12)
-        long_size = None
-        align = 0
-        for name, size in _chunks(file):
-            if name == b"ds64" and kind == b"RF64":
-                long_size = struct.unpack("<QQ", file.read(16))[1]
-            elif name == b"fmt ":
-                align = struct.unpack("<HHIIH", file.read(14))[4]
-            elif name == b"data":
-                size = long_size if long_size is not None else size
-                return size // align if align and 0 < size and (long_size or size < 0xFFFFFF00) else None
-    return None
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except PermissionError as error:
+        raise unreadable(path) from error
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    while len(head := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", head)
-        start = file.tell()
-        yield name, size
-        file.seek(start + size + size % 2)
+def encoding(stream: AudioStream) -> Encoding:
+    """How the stream is stored, as its headers say."""
+    context = stream.codec_context
+    codec = context.codec.canonical_name
+    lossy = not context.codec.lossless
+    sample = context.format.name.removesuffix("p") if context.format else ""
+    is_float = not lossy and sample in ("flt", "dbl")
+    bits = None if lossy or is_float else _bit_depth(codec, sample, bytes(context.extradata or b""))
+    return Encoding(codec, bits, is_float, lossy)
 
 
-def _has_length(path: str | Path) -> bool:
-    """Whether an mp3's first frame is a Xing, Info or VBRI header, which say its length."""
-    with open(path, "rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":
-            size = 0
-            for byte in head[6:10]:
-                size = size << 7 | byte & 0x7F
-            file.seek(10 + size)
-        else:
-            file.seek(0)
-        first = file.read(4096)
-    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
+def _bit_depth(codec: str, sample: str, extradata: bytes) -> int:
+    """16, 24 or 32: the least of these that holds the source's samples.
 
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower().rstrip(".")
+    ffmpeg decodes both 24 and 32 bits to s32, so that the codec has to say. Where it does not, s32 is 24 bits: nothing
+    but some wav, aiff, flac and alac files has more.
+    """
+    bits = {"u8": 8, "s16": 16, "s64": 32}.get(sample, 24)
+    if codec.startswith("pcm_"):
+        bits = int("".join(character for character in codec if character.isdigit()) or bits)
+    elif codec == "flac" and len(extradata) >= 14:  # STREAMINFO: 5 bits, less one
+        bits = ((extradata[12] & 1) << 4 | extradata[13] >> 4) + 1
+    elif codec == "alac" and len(extradata) >= 18:  # the magic cookie's sample size
+        bits = extradata[17]
+    return next(depth for depth in (16, 24, 32) if bits <= depth or depth == 32)

@@ -1,6 +1,8 @@
-"""Float32 and integer files through libsndfile, in blocks of [frames, channels]."""
+"""Wav files between the stages: float32, exact, of any length, the same bytes every time."""
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,34 +10,92 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+Audio = NDArray[np.float32]  # [frames, channels]
 
-BLOCK = 1 << 16  # frames
+BLOCK = 65536  # frames
 
-# Commands of libsndfile's sf_command that python-soundfile has no method for.
-_ADD_PEAK_CHUNK, _RF64_AUTO_DOWNGRADE = 0x1050, 0x1210
+_RF64_AUTO_DOWNGRADE = 0x1210  # a command of libsndfile (sndfile.h) that soundfile has no name for
 
 
 @contextmanager
 def create(
-    path: str | Path, rate: int, channels: int, subtype: str = "FLOAT", container: str = "RF64"
+    path: str | Path, rate: int, channels: int, subtype: str = "FLOAT", format: str = "RF64"
 ) -> Iterator[soundfile.SoundFile]:
-    """A new file to write to.
+    """A file to write blocks [frames, channels] to, whatever the name's extension says.
 
-    container: `RF64` ends as a plain WAV below 4 GiB and as RF64 above, so no header can overflow; or `FLAC`.
+    With format "RF64" the file is a plain RIFF wav while it stays below 4 GiB, and RF64 (EBU Tech 3306) beyond that.
+    Raises: OSError when the disk is full or fails (libsndfile itself only says "system error").
     """
-    with soundfile.SoundFile(path, "w", rate, channels, subtype, format=container) as file:
-        if container == "RF64":
-            _command(file, _RF64_AUTO_DOWNGRADE, 1)
-            _command(file, _ADD_PEAK_CHUNK, 0)  # it holds the time of day, and equal audio must be equal bytes
-        yield file
+    with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as file:
+        if format == "RF64":
+            soundfile._snd.sf_command(file._file, _RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
+        try:
+            yield file
+        except soundfile.LibsndfileError as error:
+            raise _system_error(file, path, error) from error
+    if format == "RF64":
+        _clear_time(path)
 
 
-def _command(file: soundfile.SoundFile, command: int, value: int) -> None:
-    soundfile._snd.sf_command(file._file, command, soundfile._ffi.NULL, value)
-
-
-def blocks(path: str | Path) -> Iterator[Audio]:
-    """The whole file in blocks of at most BLOCK frames, [frames, channels], float32; always the same cuts."""
+def blocks(path: str | Path, start: int = 0, frames: int = -1) -> Iterator[Audio]:
+    """Blocks [≤ BLOCK, channels] of the file from frame `start` on; `frames` of them, or (-1) to the end."""
     with soundfile.SoundFile(path) as file:
-        yield from file.blocks(BLOCK, dtype="float32", always_2d=True)
+        file.seek(min(start, file.frames))
+        left = file.frames - file.tell()
+        if frames >= 0:
+            left = min(left, frames)
+        while left > 0:
+            block = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
+            if not len(block):
+                raise OSError(errno.EIO, "The file ends before its header says", str(path))
+            left -= len(block)
+            yield block
+
+
+def read_padded(file: soundfile.SoundFile, start: int, frames: int) -> Audio:
+    """The stretch [start, start + frames) of an open file as [frames, channels], zeros where the file has nothing."""
+    stretch = np.zeros((frames, file.channels), dtype=np.float32)
+    first, last = max(start, 0), min(start + frames, file.frames)
+    if first < last:
+        file.seek(first)
+        stretch[first - start : last - start] = file.read(last - first, dtype="float32", always_2d=True)
+    return stretch
+
+
+def reblocked(blocks: Iterable[Audio], size: int = BLOCK) -> Iterator[Audio]:
+    """The same samples in blocks of exactly `size` frames, the last one shorter."""
+    held: list[Audio] = []
+    count = 0
+    for block in blocks:
+        at = 0
+        while count + len(block) - at >= size:
+            cut = at + size - count
+            yield np.concatenate([*held, block[at:cut]])
+            held, count, at = [], 0, cut
+        if at < len(block):
+            held.append(block[at:])
+            count += len(block) - at
+    if held:
+        yield np.concatenate(held)
+
+
+def _clear_time(path: str | Path) -> None:
+    """Zero the time of day in the PEAK chunk that libsndfile gives float files: equal audio must be equal bytes.
+
+    Its command that leaves the chunk out (SFC_SET_ADD_PEAK_CHUNK) does nothing for RF64.
+    """
+    with open(path, "r+b") as file:
+        head = file.read(4096)
+        at = head.find(b"PEAK", 0, head.find(b"data"))
+        if at >= 0:
+            file.seek(at + 12)  # name, size, version, time, peaks
+            file.write(bytes(4))
+
+
+def _system_error(file: soundfile.SoundFile, path: str | Path, error: Exception) -> Exception:
+    """What the system said when writing to `file` failed; `error` itself when it came from elsewhere."""
+    if not soundfile._snd.sf_error(file._file):
+        return error
+    said = soundfile._ffi.string(soundfile._snd.sf_strerror(file._file)).decode(errors="replace")
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return next((OSError(code, os.strerror(code), str(path)) for code in codes if os.strerror(code) in said), error)

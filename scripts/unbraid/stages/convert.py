@@ -1,17 +1,20 @@
 """Stage convert: a song decoded to float32 at its own rate and channels."""
 
 import datetime
+import errno
 import logging
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 
+from unbraid import files
 from unbraid.audio import wav
 from unbraid.audio.decode import Decoder
-from unbraid.audio.source import check_readable
+from unbraid.audio.probe import probe
+from unbraid.audio.source import check_file
 from unbraid.errors import UnbraidError
-from unbraid.files import replacing, sha256, write_json
 
 log = logging.getLogger("unbraid")
 
@@ -26,42 +29,70 @@ def convert(
     end: float | None,
     truncated: str,
 ) -> None:
-    """Decode `source` into `mix`; `info` says what it was and what became of it.
+    """Decode `source` to `mix` (float32 wav) and write `info` (mix.json): what was decoded, and from what.
 
-    digest: the sha256 that the plan found; None when it could not read the song.
-    Raises: UnbraidError for whatever keeps the song from being decoded, and when its bytes are not the planned ones.
+    digest: the sha256 of the source when it was planned; None when it could not be read then.
+    start, end: a window in seconds.
+    truncated: "error" or "accept" (take what is whole of a damaged file).
+    Raises: UnbraidError for a source that cannot be decoded or has changed, and for a disk that is too small.
     """
     begun = time.monotonic()
-    check_readable(source)
-    decoder = Decoder(source, start, end, truncated)
-    if sha256(source) != digest:
-        raise UnbraidError(f"The file {str(source)!r} changed since this run was planned.", remedy="Run again.")
+    _check_unchanged(source, digest)
     frames, peak = 0, 0.0
-    with replacing(mix) as partial, wav.create(partial, decoder.rate, decoder.channels) as file:
-        for block in decoder:
-            file.write(block)
-            frames += len(block)
-            peak = max(peak, float(np.abs(block).max()))
-    described = decoder.source
-    if described.channels > 2:
-        log.warning("%s has %d channels; it is downmixed to stereo.", source.name, described.channels)
+    with Decoder(source, start, end, truncated) as decoder:
+        try:
+            with files.replacing(mix) as partial, wav.create(partial, decoder.rate, decoder.channels) as file:
+                for block in decoder:
+                    file.write(block)
+                    frames += len(block)
+                    peak = max(peak, float(np.abs(block).max()))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise _disk_full(decoder, mix, start, end) from error
+    downmixed = decoder.source_channels > decoder.channels
+    if downmixed:
+        log.warning("%s has %d channels; it is mixed down to stereo.", source.name, decoder.source_channels)
     if decoder.damaged:
-        log.warning("%s is damaged; its first %.1f s are taken (truncated: accept).", source.name, frames / decoder.rate)
-    write_json(
+        taken = frames / decoder.rate
+        log.warning("%s is damaged; %.2f s before the damage are taken (truncated: accept).", source.name, taken)
+    files.write_json(
         info,
         {
             "frames": frames,
             "rate": decoder.rate,
             "channels": decoder.channels,
-            "source_channels": described.channels,
-            "downmixed": described.channels > 2,
+            "source_channels": decoder.source_channels,
+            "downmixed": downmixed,
             "damaged": decoder.damaged,
-            "codec": described.codec,
-            "bit_depth": described.bit_depth,
-            "is_float": described.is_float,
-            "lossy": described.lossy,
+            "codec": decoder.encoding.codec,
+            "bit_depth": decoder.encoding.bit_depth,
+            "is_float": decoder.encoding.is_float,
+            "lossy": decoder.encoding.lossy,
             "peak": peak,
-            "seconds": round(time.monotonic() - begun, 3),
+            "start": start,
+            "end": end,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            "seconds": round(time.monotonic() - begun, 3),
         },
+    )
+
+
+def _check_unchanged(source: Path, planned: str | None) -> None:
+    """Raises: UnbraidError when the source's bytes are not the planned ones; with the reason when it has none."""
+    if planned is None:
+        probe(source)  # says what is wrong with it; if nothing is any more, it has changed
+    check_file(source)
+    if planned is None or files.sha256(source) != planned:
+        raise UnbraidError(f"{source} has changed since it was planned.", remedy="Run again.")
+
+
+def _disk_full(decoder: Decoder, mix: Path, start: float | None, end: float | None) -> UnbraidError:
+    free = shutil.disk_usage(mix.parent).free
+    stop = min(end or float("inf"), decoder.seconds or float("inf"))
+    length = max(0.0, stop - (start or 0.0))
+    needed = f"about {length * decoder.rate * decoder.channels * 4 / 1e6:,.0f} MB" if length < float("inf") else "more"
+    return UnbraidError(
+        f"The disk is full: the decoded song needs {needed} in {mix.parent}, where {free / 1e6:,.0f} MB are free.",
+        remedy="Free some space, or run in a folder on another disk; finished work is kept.",
     )

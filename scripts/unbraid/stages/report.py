@@ -27,13 +27,13 @@ def report(
     provenance: Path,
     *,
     song: Mapping[str, Any],
-    expressions: Mapping[str, Sources],
 ) -> None:
     """Write `quality` (qc.json) and `provenance` (provenance.json).
 
     stems: the delivered files by stem. delivery: what deliver said. manifests: of each separation, by step.
-    song: what the plan knows: id, path, recipe, preset, mix key and what went into it. expressions: each stem's sources.
+    song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources.
     """
+    expressions: Mapping[str, Sources] = song["expressions"]
     source, delivered = read_json(mix_info), read_json(delivery)
     separations = {step: read_json(path) for step, path in manifests.items()}
     seconds = _seconds(source, delivered, separations)

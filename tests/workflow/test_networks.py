@@ -1,0 +1,82 @@
+"""Recipes and models of a user's own: adding a step or changing a preset makes only what was never made before.
+
+The network is an untrained one, made here: what it computes is of no interest, only when it is asked.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from flow import HOME, Desk, noise, write
+
+sys.path.insert(0, str(HOME / "tests" / "unit"))
+import tiny_networks
+
+MODEL = """\
+tiny:
+  backend: demucs
+  architecture: HTDemucs
+  description: untrained
+  stems: [drums, bass, other, vocals]
+  rate: 44100
+  channels: 2
+  licence: CC0, made for a test
+  weights:
+    - name: one
+      sources:
+        - file: {checkpoint}
+"""
+ONE_STEP = """\
+mine:
+  steps:
+    same: {model: identity, input: mix}
+  stems:
+    copy: same.copy
+"""
+TWO_STEPS = """\
+mine:
+  steps:
+    same: {model: identity, input: mix}
+    split: {model: tiny, input: same.copy}
+  stems:
+    copy: same.copy
+    vocals: split.vocals
+    rest: mix - split.vocals
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path)
+    write(desk.songs / "a.wav", noise(1.5))
+    config = desk.path / "config"
+    config.mkdir()
+    checkpoint = tiny_networks.checkpoint(desk.path / "tiny.th")
+    (config / "models.yaml").write_text(MODEL.format(checkpoint=checkpoint))
+    return desk
+
+
+def test_an_added_step_and_a_preset_switched_to_and_fro_separate_only_what_is_new(desk):
+    recipes = desk.path / "config/recipes.yaml"
+    recipes.write_text(ONE_STEP)
+    mine: dict[str, object] = {"recipe": "mine", "device": "cpu", "preset": "fast"}
+    assert desk.good(**mine).ran["merge_identity"] == 1
+
+    recipes.write_text(TWO_STEPS)
+    added = desk.good(**mine).ran
+    assert added == Counter(
+        model=1, convert=1, segment=1, separate=1, merge_tiny=1, deliver_mine=1, report=1
+    )
+    fast = desk.audio()
+    assert set(fast) == {"a/copy.wav", "a/vocals.wav", "a/rest.wav"}
+
+    other = desk.good(**{**mine, "preset": "balanced"}).ran
+    assert other == Counter(convert=1, segment=1, separate=1, merge_tiny=1, deliver_mine=1, report=1)
+    assert desk.audio()["a/vocals.wav"] != fast["a/vocals.wav"]
+    assert desk.audio()["a/copy.wav"] == fast["a/copy.wav"]
+
+    back = desk.good(**mine).ran
+    assert back == Counter(convert=1, deliver_mine=1, report=1)
+    assert desk.audio() == fast
+    assert desk.good(**mine).idle
