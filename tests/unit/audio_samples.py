@@ -21,8 +21,8 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 def music(frames: int, rate: int = 44100, channels: int = 2, seed: int = 0) -> Audio:
     """Below full scale and exact in 16 bits, [frames, channels] float32.
 
-    Per channel a tone that glides over four octaves and some noise: lossy encoders keep nearly all of its energy, and it
-    never repeats, so that a shift in time shows in the cross-correlation.
+    Per channel a tone that glides over four octaves and some noise: lossy encoders keep nearly all of its energy, and
+    it never repeats, so that a shift in time shows in the cross-correlation.
     """
     time = np.arange(frames)[:, None] / rate
     octaves = 4 * np.arange(frames)[:, None] / max(frames, 1)

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from audio_samples import half, music, write
-
 import unbraid
+from audio_samples import half, music, write
 from unbraid import files
 from unbraid.audio import wav
 from unbraid.audio.probe import probe

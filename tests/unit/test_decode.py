@@ -1,5 +1,7 @@
 """Decoding, checked against the samples that went into the files and against libsndfile's reading of them."""
 
+import io
+import itertools
 import math
 
 import av
@@ -7,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 from audio_samples import NO_XING, SAMPLES, VBR, encode, half, lag, level, music, write
-
-from unbraid.audio import wav
+from unbraid.audio import source, wav
 from unbraid.audio.decode import Decoder
+from unbraid.audio.probe import probe
 from unbraid.errors import UnbraidError
 
 RATE = 44100
@@ -103,7 +105,7 @@ def test_windows_are_exact_to_the_frame_and_join_to_the_whole(tmp_path, name):
     path = sample.file(tmp_path)
     whole = decoded(path)
     cuts = [None, 0.1, 0.12345, 0.5 + 0.4 / sample.rate, 0.9, None]
-    parts = [decoded(path, start, end) for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [decoded(path, start, end) for start, end in itertools.pairwise(cuts)]
     assert np.array_equal(np.concatenate(parts), whole)
     first = round(0.12345 * sample.rate)
     assert np.array_equal(parts[2], whole[first : round(0.5 * sample.rate)])
@@ -305,6 +307,25 @@ def test_an_mp3_without_a_header_promises_nothing_and_is_never_cut(tmp_path, nam
     assert len(decoded(path)) >= len(part) - 5 * 1152
 
 
+def vbri(frames, size):
+    """An MPEG frame (layer III, 320 kbit/s, 44.1 kHz, stereo) that holds nothing but Fraunhofer's header."""
+    header = b"VBRI" + (1).to_bytes(2, "big") + bytes(4) + size.to_bytes(4, "big") + frames.to_bytes(4, "big")
+    table = (1).to_bytes(2, "big") * 3 + (frames).to_bytes(2, "big") + (100).to_bytes(2, "big")
+    return (b"\xff\xfb\xe0\x00" + bytes(32) + header + table).ljust(1044, b"\0")
+
+
+def test_an_mp3_with_fraunhofers_header_is_held_to_it(tmp_path):
+    path = encode(tmp_path / "a.mp3", music(RATE * 3), RATE, "libmp3lame", bit_rate=320000, muxer=NO_XING)
+    data = path.read_bytes()
+    whole = decoded(path)
+    frames = data[data.index(b"\xff\xfb") :]
+    count = len(whole) // 1152
+    path.write_bytes(vbri(count, len(frames) + 1044) + frames)
+    assert len(decoded(path)) == len(whole)
+    with pytest.raises(UnbraidError, match=r"damaged after 1\."):
+        decoded(half(path))
+
+
 @pytest.mark.parametrize("muxer", [NO_XING, {}], ids=["bare", "header"])
 def test_mp3s_joined_together_are_not_damaged_nor_held_to_the_first_ones_header(tmp_path, muxer):
     first = encode(tmp_path / "1.mp3", music(RATE), RATE, "libmp3lame", options=VBR, muxer=muxer)
@@ -409,3 +430,19 @@ def test_a_decoder_that_is_left_early_can_be_closed(song):
     decoder = Decoder(song)
     next(iter(decoder))
     decoder.close()
+
+
+@pytest.mark.parametrize("fails_at", [0, 100_000, 2_000_000])
+def test_a_disk_that_fails_while_reading_is_an_error_and_not_damage(tmp_path, monkeypatch, fails_at):
+    class Failing(io.FileIO):
+        def read(self, size=-1):
+            if self.tell() >= fails_at:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    path = write(tmp_path / "a.wav", music(RATE * 15), RATE, "PCM_16")
+    monkeypatch.setattr(source, "_opened", Failing)
+    with pytest.raises(UnbraidError, match=r"cannot be read \(Input/output error\)"):
+        decoded(path, truncated="accept")
+    with pytest.raises(UnbraidError, match=r"cannot be read \(Input/output error\)"):
+        probe(path)

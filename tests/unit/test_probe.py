@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from audio_samples import SAMPLES, as_nobody, encode, half, music, video_only, write
-
 import unbraid
+from audio_samples import SAMPLES, as_nobody, encode, half, music, video_only, write
 from unbraid import files
 from unbraid.audio import probe as probing
 from unbraid.audio.decode import Decoder
@@ -242,6 +241,17 @@ def test_any_file_has_a_remembered_sha256_and_may_later_be_probed(song, tmp_path
     weights.write_bytes(b"\0" * 1000)
     assert probes.sha256(weights) == files.sha256(weights)
     assert isinstance(probes.sha256(tmp_path / "none"), UnbraidError)
+
+
+def test_a_disk_that_fails_while_reading_is_an_error_that_says_so(song, tmp_path, monkeypatch):
+    def failing(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "sha256", failing)
+    found = Probes(tmp_path / "memo").get(song)
+    assert isinstance(found, UnbraidError)
+    assert "cannot be read (Input/output error)" in found.what
+    assert not (tmp_path / "memo").exists()
 
 
 def test_names_in_any_script_with_colons_and_bytes_that_are_no_text_are_songs(song, tmp_path):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import soxr
 from audio_samples import music
-
 from unbraid.audio.resample import resample, resampled_frames
 
 
@@ -39,7 +38,13 @@ def test_a_sine_survives_48_to_44_1_to_48_khz_in_its_place():
 
 @pytest.mark.parametrize(
     ("frames", "source", "target", "expected"),
-    [(44100, 44100, 48000, 48000), (1, 44100, 48000, 2), (1, 48000, 8000, 1), (7, 48000, 48000, 7), (0, 8000, 96000, 0)],
+    [
+        (44100, 44100, 48000, 48000),
+        (1, 44100, 48000, 2),
+        (1, 48000, 8000, 1),
+        (7, 48000, 48000, 7),
+        (0, 8000, 96000, 0),
+    ],
 )
 def test_resampled_frames_cover_the_whole_source(frames, source, target, expected):
     assert resampled_frames(frames, source, target) == expected

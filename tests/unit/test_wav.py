@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 from audio_samples import music
-
 from unbraid.audio import wav
 
 ODD_VALUES = np.array([[0.0, -0.0], [1.0, -1.0], [3.5, -7.25], [1e-30, 1e-42], [1 / 3, np.pi]], dtype=np.float32)
@@ -73,7 +72,9 @@ def test_blocks_are_the_whole_file_in_order(tmp_path, frames):
     assert np.array_equal(np.concatenate(blocks), audio)
 
 
-@pytest.mark.parametrize(("start", "frames"), [(0, 10), (99_000, 500), (70_000, -1), (99_999, 50), (100_000, 5), (0, 0)])
+@pytest.mark.parametrize(
+    ("start", "frames"), [(0, 10), (99_000, 500), (70_000, -1), (99_999, 50), (100_000, 5), (0, 0)]
+)
 def test_blocks_of_a_stretch_are_that_stretch_of_the_file(tmp_path, start, frames):
     audio = music(100_000)
     path = made(tmp_path / "a.wav", audio)
@@ -111,7 +112,7 @@ def test_a_disk_that_takes_no_more_is_an_os_error_with_the_systems_reason(tmp_pa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(OSError, match="a.wav") as caught:
+        with pytest.raises(OSError, match=r"a\.wav") as caught:
             made(tmp_path / "a.wav", music(50_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -120,5 +121,5 @@ def test_a_disk_that_takes_no_more_is_an_os_error_with_the_systems_reason(tmp_pa
 
 def test_an_error_in_another_file_is_not_taken_for_a_full_disk(tmp_path):
     (tmp_path / "text.wav").write_text("not audio")
-    with pytest.raises(soundfile.LibsndfileError, match="text.wav"), wav.create(tmp_path / "a.wav", 44100, 2):
+    with pytest.raises(soundfile.LibsndfileError, match=r"text\.wav"), wav.create(tmp_path / "a.wav", 44100, 2):
         list(wav.blocks(tmp_path / "text.wav"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unbraid.audio.promise import is_cut, promise
-from unbraid.audio.source import REPLACE, encoding, open_source
+from unbraid.audio.source import REPLACE, cannot_read, encoding, open_source
 from unbraid.audio.wav import Audio, reblocked
 from unbraid.errors import UnbraidError
 
@@ -203,6 +203,8 @@ class Decoder:
             yield from self._source.container.demux(self._source.stream)
         except av.FFmpegError:
             yield None
+        except OSError as error:
+            raise cannot_read(self._path, error) from error
 
     def _nothing(self) -> UnbraidError:
         return UnbraidError(f"{self._path} holds no sound: nothing of it can be decoded.", remedy=REPLACE)

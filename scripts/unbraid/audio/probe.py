@@ -13,7 +13,7 @@ from typing import Any
 
 from unbraid import files
 from unbraid.audio.promise import promise
-from unbraid.audio.source import REPLACE, Source, check_file, encoding, open_source, unreadable
+from unbraid.audio.source import REPLACE, Source, cannot_read, check_file, encoding, open_source
 from unbraid.errors import UnbraidError
 
 _VERSION = 1  # of the memo files; other versions are probed again
@@ -53,12 +53,8 @@ def _hash(path: Path) -> str:
     check_file(path)
     try:
         return files.sha256(path)
-    except PermissionError as error:
-        raise unreadable(path) from error
     except OSError as error:
-        raise UnbraidError(
-            f"{path} cannot be read ({error.strerror}).", remedy="Check its disk, or copy the file again."
-        ) from error
+        raise cannot_read(path, error) from error
 
 
 def _probe(path: Path, sha256: str) -> Probe:
@@ -93,6 +89,8 @@ def _walk(source: Source) -> tuple[float, int | None]:
                 last = max(last, packet.pts + duration - first)
     except av.FFmpegError:
         pass  # damage; the job that decodes says where
+    except OSError as error:
+        raise cannot_read(source.path, error) from error
     # Packets need not state their durations, and times start over where streams were chained: the longer is the truth.
     return float(max(total, last) * (source.stream.time_base or 0)), first_packet
 

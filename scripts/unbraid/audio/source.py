@@ -43,7 +43,7 @@ def check_file(path: Path) -> os.stat_result:
     try:
         found = path.stat()
     except PermissionError as error:
-        raise unreadable(path) from error
+        raise cannot_read(path, error) from error
     except OSError as error:
         if path.is_symlink():
             target = os.readlink(path)
@@ -62,9 +62,15 @@ def check_file(path: Path) -> os.stat_result:
     return found
 
 
-def unreadable(path: Path) -> UnbraidError:
+def cannot_read(path: Path, error: OSError) -> UnbraidError:
+    """What to say when the system does not let one read a file that is there."""
+    if isinstance(error, PermissionError):
+        return UnbraidError(
+            f"{path} may not be read (permission denied).",
+            remedy="Give yourself the right to read it and its folders.",
+        )
     return UnbraidError(
-        f"{path} may not be read (permission denied).", remedy="Give yourself the right to read it and its folders."
+        f"{path} cannot be read ({error.strerror}).", remedy="Check its disk, or copy the file there again."
     )
 
 
@@ -88,6 +94,8 @@ def open_source(path: Path) -> Iterator[Source]:
                 f"{path} is not audio that can be read, or its beginning or index is missing ({error.strerror}).",
                 remedy=REPLACE,
             ) from error
+        except OSError as error:
+            raise cannot_read(path, error) from error
         with container:
             assert isinstance(container, av.container.InputContainer)
             streams = container.streams.audio
@@ -105,8 +113,8 @@ def open_source(path: Path) -> Iterator[Source]:
 def _opened(path: Path) -> BinaryIO:
     try:
         return open(path, "rb")
-    except PermissionError as error:
-        raise unreadable(path) from error
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def encoding(stream: AudioStream) -> Encoding:

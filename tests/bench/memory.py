@@ -1,0 +1,178 @@
+"""Peak memory of each stage, each in a process of its own, against the length of the song.
+
+`stages`: every stage on a long song through the identity model, at 48 kHz and, resampled, at 44.1 kHz.
+`network`: the separate stage with the real HTDemucs weights at several lengths.
+"""
+
+import argparse
+import dataclasses
+import multiprocessing
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HOME = Path(__file__).parents[2]
+RATE = 48000
+SETTINGS = {"shifts": 0, "overlap": 0.25, "precision": "exact"}
+
+
+def peak(function: Callable[..., None], *arguments: Any) -> float:
+    """Peak RSS in MB of a new process that calls `function`."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, function, arguments))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{function.__name__} failed")
+    return float(receiver.recv()) / 1024
+
+
+def _child(sender: Any, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    function(*arguments)
+    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def write_song(path: Path, seconds: float, rate: int = RATE) -> None:
+    """Stereo noise as a 16-bit wav (RF64 where it has to be), written in blocks."""
+    from unbraid.audio import wav
+
+    random = np.random.default_rng(0)
+    left = round(seconds * rate)
+    with wav.create(path, rate, 2, "PCM_16") as file:
+        while left:
+            block = random.integers(-8000, 8000, (min(left, rate * 10), 2), dtype=np.int16)
+            file.write(block)
+            left -= len(block)
+
+
+def identity(rate: int | None) -> Any:
+    """The identity model, at the song's own rate or made to resample."""
+    from unbraid import catalogue
+
+    model = catalogue.load([HOME / "config/models.yaml"])["identity"]
+    return dataclasses.replace(model, rate=rate)
+
+
+def convert(folder: Path) -> None:
+    from unbraid.files import sha256
+    from unbraid.stages.convert import convert as stage
+
+    song = folder / "song.wav"
+    mix, info = folder / "mix.wav", folder / "mix.json"
+    stage(song, mix, info, digest=sha256(song), start=None, end=None, truncated="error")
+
+
+def segment(folder: Path, rate: int | None) -> None:
+    from unbraid.stages.segment import segment as stage
+
+    outputs = folder / "input.wav", folder / "segments.tsv", folder / "segments.json"
+    stage([(1, folder / "mix.wav")], folder / "mix.json", *outputs, rate=rate, channels=None, count=1)
+
+
+def separate(folder: Path, model: Any, weights: Path, threads: int) -> None:
+    from unbraid.stages.separate import separate as stage
+
+    stage(
+        folder / "input.wav", folder / "segments.tsv", folder / "segments.json", folder / "0.wav", folder / "0.json",
+        model=model, folder=weights, settings=SETTINGS, index=0, device="cpu", threads=threads,
+    )  # fmt: skip
+
+
+def merge(folder: Path, model: Any) -> None:
+    from unbraid.stages.merge import merge as stage
+
+    stems = [folder / f"{stem}.wav" for stem in model.stems]
+    inputs = [folder / "0.wav"], [folder / "0.json"], folder / "mix.json", folder / "segments.json"
+    content = {"input": {"sources": [[1, "mix", "mix"]]}}
+    stage(*inputs, stems, folder / "manifest.json", model=model, key="key", content=content, settings={})
+
+
+def deliver(folder: Path) -> None:
+    from unbraid.stages.deliver import deliver as stage
+
+    stems = {"copy": [(1, folder / "copy.wav")], "rest": [(1, folder / "mix.wav"), (-1, folder / "copy.wav")]}
+    outputs = {stem: folder / "out" / f"{stem}.wav" for stem in stems}
+    stage(stems, folder / "mix.json", outputs, folder / "delivery.json", bit_depth="auto", clip="scale")
+
+
+def report(folder: Path) -> None:
+    from unbraid.stages.report import report as stage
+
+    stems = {stem: folder / "out" / f"{stem}.wav" for stem in ("copy", "rest")}
+    copy, mix = ["key", "copy"], ["mix", "mix"]
+    facts = {
+        "id": "song", "path": "song.wav", "recipe": "r", "preset": "p", "mix": "mix", "content": {}, "sha256": "",
+        "start": None, "end": None, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
+    }  # fmt: skip
+    stage(
+        stems, folder / "mix.wav", folder / "mix.json", folder / "delivery.json", {"same": folder / "manifest.json"},
+        folder / "qc.json", folder / "provenance.json", song=facts,
+    )  # fmt: skip
+
+
+def stages(seconds: float, rate: int | None, scratch: Path) -> dict[str, float]:
+    """Peak RSS in MB per stage for a song of that length; rate: the model's, None for the song's own."""
+    folder = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=scratch))
+    try:
+        write_song(folder / "song.wav", seconds)
+        model = identity(rate)
+        return {
+            "convert": peak(convert, folder),
+            "segment": peak(segment, folder, rate),
+            "separate": peak(separate, folder, model, folder, 1),
+            "merge": peak(merge, folder, model),
+            "deliver": peak(deliver, folder),
+            "report": peak(report, folder),
+        }
+    finally:
+        shutil.rmtree(folder)
+
+
+def network(seconds: float, scratch: Path) -> float:
+    """Peak RSS in MB of separate with the real htdemucs."""
+    from unbraid import catalogue
+    from unbraid.fetch import fetch
+
+    model = catalogue.load([HOME / "config/models.yaml"])["htdemucs"]
+    weights = Path(os.environ.get("UNBRAID_MODELS", HOME / "models")) / model.name
+    fetch(model, weights, log=print)
+    folder = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=scratch))
+    try:
+        write_song(folder / "song.wav", seconds, 44100)
+        convert(folder)
+        segment(folder, 44100)
+        return peak(separate, folder, model, weights, 2)
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["stages", "network"])
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seconds", type=float, nargs="+", default=[30, 60, 120, 300])
+    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    arguments = parser.parse_args()
+    if arguments.what == "network":
+        print("| song, s | separate (htdemucs, CPU, 2 threads), MB |\n|---|---|")
+        for seconds in arguments.seconds:
+            print(f"| {seconds:g} | {network(seconds, arguments.scratch):.0f} |", flush=True)
+        return
+    print("| song, minutes | model's rate | convert | segment | separate | merge | deliver | report (MB) |")
+    print("|---|---|---|---|---|---|---|---|")
+    for minutes in (1, arguments.minutes):
+        for rate in (None, 44100):
+            row = [f"{value:.0f}" for value in stages(minutes * 60, rate, arguments.scratch).values()]
+            print(f"| {minutes:g} | {rate or 'the song’s'} | {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
