@@ -72,6 +72,9 @@ def _explain(error: Exception, trace: Path, stage: str, song: str | None) -> Unb
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = f"The disk is full: {error.filename or error}."
         remedy = "Free some space (or set store= and temp_dir= to another disk) and run again; finished work is kept."
+    elif isinstance(error, OSError) and error.errno == errno.EFBIG:
+        what = f"The file would be longer than this disk or account allows: {error.filename or error}."
+        remedy = "Set store= and temp_dir= to another disk, or raise the limit (ulimit -f), and run again."
     elif isinstance(error, PermissionError):
         what, remedy = f"No permission: {error.filename or error}.", "Change its permissions or its place."
     else:

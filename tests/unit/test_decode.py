@@ -446,3 +446,15 @@ def test_a_disk_that_fails_while_reading_is_an_error_and_not_damage(tmp_path, mo
         decoded(path, truncated="accept")
     with pytest.raises(UnbraidError, match=r"cannot be read \(Input/output error\)"):
         probe(path)
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_a_matroska_without_durations_per_track_is_held_to_its_own_where_it_can_be(tmp_path, video):
+    path = encode(tmp_path / "a.mkv", music(RATE * 4), RATE, "flac", sample_format="s16", video=video)
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    assert np.array_equal(decoded(path), music(RATE * 4))
+    if video:  # the picture may well be longer than the sound
+        assert len(decoded(half(path))) < RATE * 3
+    else:
+        with pytest.raises(UnbraidError, match="damaged"):
+            decoded(half(path))

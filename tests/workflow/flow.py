@@ -38,7 +38,11 @@ class Run:
     @property
     def ran(self) -> Counter[str]:
         """Jobs by rule that came to a good end."""
-        return Counter(rule for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", self.text, re.MULTILINE) if rule != "all")
+        return Counter(
+            rule
+            for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", self.text, re.MULTILINE)
+            if rule != "all"
+        )
 
     @property
     def idle(self) -> bool:

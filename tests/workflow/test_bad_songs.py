@@ -16,8 +16,8 @@ from flow import Desk, Run, noise, write
 
 # song: (what happened, what to do), words of the one paragraph.
 BAD = {
-    "broken_flac": ("truncated or damaged", "truncated=accept"),
-    "broken_mp3": ("truncated or damaged", "truncated=accept"),
+    "broken_flac": ("truncated or damaged", "truncated(=|: )accept"),
+    "broken_mp3": ("truncated or damaged", "truncated(=|: )accept"),
     "dangling": ("link", "estore"),
     "empty": ("empty", "again"),
     "folder": ("folder", "ename"),
@@ -25,7 +25,7 @@ BAD = {
     "nan": ("NaN", "again"),
     "private": ("not be read", "permission|right"),
     "text": ("not audio", "."),
-    "turned": ("before it starts", "start"),
+    "turned": ("before it starts|empty or negative", "start"),
     "zero": ("no audio|zero", "."),
 }
 GOOD = ("a_first", "in/the/middle", "z_last", "window")

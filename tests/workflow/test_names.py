@@ -1,6 +1,5 @@
 """Songs of any name are delivered under the id that the rule for ids gives (written out here by hand)."""
 
-
 import numpy as np
 import pytest
 import soundfile
@@ -8,7 +7,7 @@ from flow import Desk, Run, noise, write
 
 NAMES = {
     "two  words": "two_words",
-    "it's \"quoted\"": "it_s_quoted_",
+    'it\'s "quoted"': "it_s_quoted_",
     "[brackets] {braces} (round)": "brackets_braces_round_",
     "{input} {wildcards.song}": "input_wildcards.song_",
     "100% $HOME;echo&|`id`": "100_HOME_echo_id_",

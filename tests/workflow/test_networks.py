@@ -65,9 +65,7 @@ def test_an_added_step_and_a_preset_switched_to_and_fro_separate_only_what_is_ne
 
     recipes.write_text(TWO_STEPS)
     added = desk.good(**mine).ran
-    assert added == Counter(
-        model=1, convert=1, segment=1, separate=1, merge_tiny=1, deliver_mine=1, report=1
-    )
+    assert added == Counter(model=1, convert=1, segment=1, separate=1, merge_tiny=1, deliver_mine=1, report=1)
     fast = desk.audio()
     assert set(fast) == {"a/copy.wav", "a/vocals.wav", "a/rest.wav"}
 

@@ -20,9 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     write(desk.songs / "a.wav", noise(1, seed=1))
     write(desk.songs / "album/b.flac", noise(1, seed=2))
     run = desk.good(segment_seconds=0.6)
-    assert run.ran == Counter(
-        convert=2, segment=2, separate=4, merge_identity=2, deliver_identity=2, report=2
-    )
+    assert run.ran == Counter(convert=2, segment=2, separate=4, merge_identity=2, deliver_identity=2, report=2)
     return desk
 
 
