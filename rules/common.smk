@@ -14,7 +14,10 @@ from unbraid.setup import set_up, stack
 # A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled.
 try:
     settings, plan, wanted = set_up(
-        config, Path(workflow.basedir), look=workflow.is_main_process, warn=logger.warning
+        config,
+        Path(workflow.basedir),
+        look=workflow.is_main_process,
+        warn=logger.warning,
     )
 except UnbraidError as error:
     raise WorkflowError(str(error)) from None
@@ -69,24 +72,40 @@ def segment_file(key, name):
 
 
 def source_file(source):
-    return mix_file(source.key) if source.is_mix else f"{STEMS}/{source.key}/{source.stem}.wav"
+    return (
+        mix_file(source.key)
+        if source.is_mix
+        else f"{STEMS}/{source.key}/{source.stem}.wav"
+    )
 
 
 def delivered_files(song, file_format):
-    return {stem: f"{RESULTS}/{song}/{stem}.{file_format}" for stem in plan.songs[song].stems}
+    return {
+        stem: f"{RESULTS}/{song}/{stem}.{file_format}"
+        for stem in plan.songs[song].stems
+    }
 
 
 def delivery_file(song):
-    return f"{WORK}/delivered/{song}/{settings.format}.{plan.songs[song].recipe.name}.json"
+    return (
+        f"{WORK}/delivered/{song}/{settings.format}.{plan.songs[song].recipe.name}.json"
+    )
 
 
 def manifest_files(song):
-    return {step: f"{STEMS}/{made.key}/manifest.json" for step, made in plan.songs[song].separations.items()}
+    return {
+        step: f"{STEMS}/{made.key}/manifest.json"
+        for step, made in plan.songs[song].separations.items()
+    }
 
 
 def song_targets(song):
     delivered = delivered_files(song, settings.format)
-    return [*delivered.values(), f"{RESULTS}/{song}/qc.json", f"{RESULTS}/{song}/provenance.json"]
+    return [
+        *delivered.values(),
+        f"{RESULTS}/{song}/qc.json",
+        f"{RESULTS}/{song}/provenance.json",
+    ]
 
 
 # One function per rule and directive, since Snakemake calls each for every job, several times.
@@ -102,12 +121,17 @@ def separate_input(wildcards):
     separation = plan.works[wildcards.key]
     key, model = separation.segments.key, separation.model
     files = {name: segment_file(key, file) for name, file in SEGMENT_FILES.items()}
-    return {**files, "model": ancient(model_file(model.name))} if model.weights else files
+    return (
+        {**files, "model": ancient(model_file(model.name))} if model.weights else files
+    )
 
 
 def merge_input(wildcards):
     separation = plan.separations[wildcards.key]
-    parts = [f"{WORK}/separated/{separation.work}/{part}" for part in range(separation.segments.count)]
+    parts = [
+        f"{WORK}/separated/{separation.work}/{part}"
+        for part in range(separation.segments.count)
+    ]
     return {
         "parts": [f"{part}.wav" for part in parts],
         "reports": [f"{part}.json" for part in parts],
@@ -118,8 +142,13 @@ def merge_input(wildcards):
 
 def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
-    sources = [source_file(source) for terms in planned.stems.values() for source in terms]
-    return {"sources": list(dict.fromkeys(sources)), "mix_info": mix_file(planned.mix.key, "mix.json")}
+    sources = [
+        source_file(source) for terms in planned.stems.values() for source in terms
+    ]
+    return {
+        "sources": list(dict.fromkeys(sources)),
+        "mix_info": mix_file(planned.mix.key, "mix.json"),
+    }
 
 
 def stem_files(song):

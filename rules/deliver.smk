@@ -7,12 +7,20 @@ for recipe_name, recipe_entry in plan.recipes.items():
         input:
             unpack(deliver_input),
         output:
-            stems=[f"{RESULTS}/{{song}}/{stem}.{{format}}" for stem in recipe_entry.stems],
+            stems=[
+                f"{RESULTS}/{{song}}/{stem}.{{format}}" for stem in recipe_entry.stems
+            ],
             report=temp(f"{WORK}/delivered/{{song}}/{{format}}.{recipe_name}.json"),
         log:
             f"{LOGS}/deliver/{{song}}/{{format}}.{recipe_name}.log",
         wildcard_constraints:
-            song=keys.one_of([song for song, made in plan.songs.items() if made.recipe.name == recipe_name]),
+            song=keys.one_of(
+                [
+                    song
+                    for song, made in plan.songs.items()
+                    if made.recipe.name == recipe_name
+                ]
+            ),
         conda:
             STACK
         threads: 1

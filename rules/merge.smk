@@ -2,7 +2,9 @@
 # has no producing rule in this run: it is a source file, so nothing below it is ever done again.
 for model_name, model_entry in plan.models.items():
     missing = [
-        key for key, made in plan.separations.items() if made.model.name == model_name and not made.complete
+        key
+        for key, made in plan.separations.items()
+        if made.model.name == model_name and not made.complete
     ]
 
     rule:

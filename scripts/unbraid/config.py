@@ -59,7 +59,9 @@ class Config(BaseModel):
     models: str = Field("models", description="folder of the models; working directories may share it")
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
     temp_dir: str = Field("", description="folder for scratch files of a job; empty means beside its output")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much jobs write to their logs")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="how much jobs write to their logs"
+    )
 
 
 def load(raw: dict[str, Any]) -> Config:

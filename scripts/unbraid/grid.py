@@ -54,8 +54,8 @@ def triangle(chunk: int) -> Audio:
     """Upstream's window: rises linearly to 1 in the middle and falls again. Shape [chunk]."""
     rising = np.arange(1, chunk // 2 + 1, dtype=np.float32)
     falling = np.arange(chunk - chunk // 2, 0, -1, dtype=np.float32)
-    window = np.concatenate([rising, falling])
-    return window / window.max()
+    window: Audio = np.concatenate([rising, falling])
+    return window / np.float32(chunk - chunk // 2)
 
 
 def overlap_add(parts: Iterable[tuple[Chunk, Audio]], grid: Grid, start: int, stop: int) -> Iterator[Audio]:
@@ -105,10 +105,11 @@ def segment_count(duration: float, seconds: float | None, shortest: float, longe
 
     seconds: the wished length, or None to choose: the fewest of at most `longest` seconds, none under `shortest`.
     """
-    if seconds is not None:
-        count = math.ceil(duration / seconds)
-    else:
-        count = min(math.ceil(duration / longest), int(duration / shortest))
+    count = (
+        math.ceil(duration / seconds)
+        if seconds is not None
+        else min(math.ceil(duration / longest), int(duration / shortest))
+    )
     return min(max(1, count), most)
 
 

@@ -133,7 +133,9 @@ def _tokens(recipe: str, where: str, expression: str) -> list[tuple[int, str, st
 
 def _closed(recipe: str, where: str, entry: Any, keys: set[str]) -> None:
     if not isinstance(entry, dict):
-        raise UnbraidError(f"Recipe {recipe!r}: {where} is not a mapping.", remedy=f"It needs {', '.join(sorted(keys))}.")
+        raise UnbraidError(
+            f"Recipe {recipe!r}: {where} is not a mapping.", remedy=f"It needs {', '.join(sorted(keys))}."
+        )
     for key in entry:
         if key not in keys:
             raise UnbraidError(f"Recipe {recipe!r}: {where} has an unknown key {key!r}.", remedy=suggest(key, keys))

@@ -12,8 +12,10 @@ from unbraid.errors import UnbraidError, suggest
 
 # What a songs folder may hold that is worth trying; other files (covers, texts, playlists) are passed over and counted.
 EXTENSIONS = frozenset(
-    "3g2 3gp aac ac3 aif aifc aiff alac amr ape asf au avi caf dsf dts eac3 flac flv m2ts m4a m4b m4v mka mkv mov mp2 mp3 "
-    "mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv".split()
+    """
+    3g2 3gp aac ac3 aif aifc aiff alac amr ape asf au avi caf dsf dts eac3 flac flv m2ts m4a m4b m4v mka mkv mov mp2
+    mp3 mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv
+    """.split()
 )
 COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "references")
 
@@ -70,7 +72,8 @@ def _walk(folder: Path, avoid: set[Path], seen: set[Path]) -> Iterator[Path]:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except PermissionError:
         raise UnbraidError(
-            f"The folder {str(folder)!r} may not be read.", remedy="Change its permissions, or take it out of the songs."
+            f"The folder {str(folder)!r} may not be read.",
+            remedy="Change its permissions, or take it out of the songs.",
         ) from None
     for entry in entries:
         if entry.name.startswith("."):
@@ -98,7 +101,8 @@ def read_table(table: Path) -> list[Song]:
             raise UnbraidError(
                 f"{table} lacks the column {' and '.join(missing)}.",
                 remedy="Its first line must name the columns, separated by tabs: song, path, and optionally "
-                + ", ".join(COLUMNS[2:]) + ".",
+                + ", ".join(COLUMNS[2:])
+                + ".",
             )
         return [_row(table, reader.line_num, row) for row in reader if any(row.values())]
 
@@ -137,8 +141,9 @@ def collect(source: str, skip: Iterable[Path] = ()) -> tuple[list[Song], list[Pa
     Raises: UnbraidError when the source is missing, or when two songs have one id (naming both).
     """
     path = Path(source)
+    others: list[Path] = []
     if path.is_file():
-        songs, others = read_table(path), []
+        songs = read_table(path)
     elif path.is_dir():
         songs, others = scan(path, skip)
     elif source.rstrip("/") == "songs":  # the default folder need not exist: there are simply no songs yet

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+
 from unbraid.backends.demucs_onnx import ARGUMENTS, FRAMES, GOLDEN, golden_input
 from unbraid.files import sha256, write_json
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from unbraid import catalogue
 from unbraid.errors import UnbraidError
 

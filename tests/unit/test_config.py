@@ -26,7 +26,9 @@ def test_every_key_has_a_description_and_at_least_two_characters():
 
 
 def test_numbers_may_come_as_text_as_the_command_line_gives_them():
-    loaded = config.load({"shifts": "3", "overlap": "0.5", "segment_seconds": "12.5", "bit_depth": 16, "reuse": "false"})
+    loaded = config.load(
+        {"shifts": "3", "overlap": "0.5", "segment_seconds": "12.5", "bit_depth": 16, "reuse": "false"}
+    )
     assert (loaded.shifts, loaded.overlap, loaded.segment_seconds, loaded.bit_depth, loaded.reuse) == (
         3, 0.5, 12.5, "16", False,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 import unbraid
 from audio_samples import half, music, write
 from unbraid import files

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+
 from audio_samples import NO_XING, SAMPLES, VBR, encode, half, lag, level, music, write
 from unbraid.audio import source, wav
 from unbraid.audio.decode import Decoder

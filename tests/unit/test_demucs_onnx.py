@@ -5,12 +5,13 @@ import struct
 import numpy as np
 import onnx
 import pytest
-import real_weights
-import tiny_networks
 import torch
 from demucs.demucs import LayerScale as ConvolutionScale
 from demucs.transformer import LayerScale
 from onnx import helper, numpy_helper
+
+import real_weights
+import tiny_networks
 from unbraid import catalogue
 from unbraid.backends import demucs_onnx, demucs_weights
 from unbraid.errors import UnbraidError

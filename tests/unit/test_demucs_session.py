@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from demucs.htdemucs import HTDemucs
+
 from stages_by_hand import REFERENCE, separated
 from test_upstream_parity import tiny_model
-
 from unbraid.backends import demucs as backend
 from unbraid.backends import device
 from unbraid.backends.session import Statistics, load
@@ -24,10 +24,13 @@ def tiny(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("tiny"), HTDemucs)
 
 
+FULL = torch.OutOfMemoryError("CUDA out of memory.")
+
+
 class Memory:
     """Makes every evaluation of more than `fits` chunks fail as a full GPU does, while the session is on that GPU."""
 
-    def __init__(self, monkeypatch, fits, error=torch.OutOfMemoryError("CUDA out of memory.")):
+    def __init__(self, monkeypatch, fits, error=FULL):
         self.sizes = []
         real = backend.DemucsSession._evaluate
 
@@ -74,7 +77,9 @@ def test_when_memory_runs_out_the_batch_is_halved_and_it_is_said(tiny, tmp_path,
     assert report["notices"][0] in caplog.text
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")]
+)
 def test_when_even_one_chunk_does_not_fit_the_cpu_goes_on_in_the_same_class(tiny, tmp_path, monkeypatch, error):
     made, folder, _ = tiny
     expected = separated(tmp_path / "cpu", noise(100_000), made, folder)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_networks
 import torch
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.hf import load_safetensors_model
 from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
+
+import tiny_networks
 from unbraid.backends import demucs_weights as weights
 from unbraid.catalogue import Source
 from unbraid.errors import UnbraidError

@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import tiny_networks
 import torch
 from tenacity import wait_none
+
+import tiny_networks
 from unbraid import catalogue, download
 from unbraid.backends import demucs_weights
 from unbraid.catalogue import Source, Weights

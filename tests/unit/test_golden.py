@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 from demucs.htdemucs import HTDemucs
+
 from stages_by_hand import separated, write_mix
 from test_upstream_parity import tiny_model
-
 from unbraid.files import read_json, sha256
 from unbraid.keys import STAGE_VERSIONS
 from unbraid.stages.convert import convert
@@ -55,7 +55,14 @@ def test_convert(tmp_path):
 def test_segment(tmp_path):
     source, info = write_mix(tmp_path, sines(30_000, 48000)[:, :1], 48000)
     segment(
-        [(1, source)], info, tmp_path / "m.wav", tmp_path / "t.tsv", tmp_path / "i.json", rate=44100, channels=2, count=3
+        [(1, source)],
+        info,
+        tmp_path / "m.wav",
+        tmp_path / "t.tsv",
+        tmp_path / "i.json",
+        rate=44100,
+        channels=2,
+        count=3,
     )
     check("segment", soundfile.read(tmp_path / "m.wav", dtype="float32")[0])
 
@@ -67,8 +74,8 @@ def test_separate(tmp_path):
 
 
 def test_merge(tmp_path):
-    made, folder, _ = tiny_model(tmp_path, HTDemucs)
-    source, info = write_mix(tmp_path / "mono48", sines(30_000, 48000)[:, :1], 48000)
+    made, _folder, _ = tiny_model(tmp_path, HTDemucs)
+    _source, info = write_mix(tmp_path / "mono48", sines(30_000, 48000)[:, :1], 48000)
     joined = sines(27_563, 44100)
     wide = np.concatenate([joined, joined / 2, joined / 4, joined / 8], axis=1)
     part, _ = write_mix(tmp_path / "part", wide, 44100)

@@ -1,5 +1,7 @@
 """Overlap-add against the plain definition: the whole song in memory, all chunks added, divided by the weights."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def test_cuts_anywhere_give_the_same_bits(grid, seed):
     random = np.random.default_rng(seed)
     frames = int(random.integers(1, 1500))
     cuts = sorted({0, frames, *map(int, random.integers(0, frames + 1, 6))})
-    parts = [done(grid, frames, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    parts = [done(grid, frames, start, stop) for start, stop in itertools.pairwise(cuts)]
     assert np.array_equal(np.concatenate(parts, axis=-1), done(grid, frames, 0, frames))
 
 
@@ -64,9 +66,7 @@ def test_the_window_is_upstreams():
     import torch
 
     for length in (7, 8, 343980):
-        upstream = torch.cat(
-            [torch.arange(1, length // 2 + 1), torch.arange(length - length // 2, 0, -1)]
-        )
+        upstream = torch.cat([torch.arange(1, length // 2 + 1), torch.arange(length - length // 2, 0, -1)])
         assert np.array_equal(triangle(length), (upstream / upstream.max()).numpy())
 
 
@@ -77,13 +77,22 @@ def test_cores_cover_the_song_once_and_in_order(frames, count):
     assert len(found) == count
     assert found[0][0] == 0
     assert found[-1][1] == frames
-    assert all(left[1] == right[0] for left, right in zip(found, found[1:], strict=False))
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(found))
     assert max(stop - start for start, stop in found) - min(stop - start for start, stop in found) <= 1
 
 
 @pytest.mark.parametrize(
     ("duration", "seconds", "count"),
-    [(0, None, 1), (0, 10, 1), (599, None, 1), (601, None, 2), (240, 60, 4), (241, 60, 5), (1, 0.001, 1000), (31, None, 1)],
+    [
+        (0, None, 1),
+        (0, 10, 1),
+        (599, None, 1),
+        (601, None, 2),
+        (240, 60, 4),
+        (241, 60, 5),
+        (1, 0.001, 1000),
+        (31, None, 1),
+    ],
 )
 def test_the_number_of_segments_follows_the_duration(duration, seconds, count):
     assert segment_count(duration, seconds, shortest=30, longest=600, most=1000) == count

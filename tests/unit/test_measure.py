@@ -3,6 +3,7 @@
 import numpy as np
 import pyloudnorm
 import pytest
+
 from audio_samples import music
 from unbraid.audio.measure import Meter
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 import unbraid
 from audio_samples import SAMPLES, as_nobody, encode, half, music, video_only, write
 from unbraid import files

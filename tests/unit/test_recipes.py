@@ -24,7 +24,9 @@ def test_the_shipped_recipes_compile():
 
 def test_a_stem_is_a_sum_of_outputs_and_the_mix():
     steps = {"a": {"model": "four", "input": "mix"}}
-    made = compile_recipe("r", written(steps, karaoke="mix - a.vocals", rhythm="a.drums+a.bass", less="-a.bass + mix"), MODELS)
+    made = compile_recipe(
+        "r", written(steps, karaoke="mix - a.vocals", rhythm="a.drums+a.bass", less="-a.bass + mix"), MODELS
+    )
     assert made.stems["karaoke"] == {MIX: 1, Term("a", "vocals"): -1}
     assert made.stems["rhythm"] == {Term("a", "drums"): 1, Term("a", "bass"): 1}
     assert made.stems["less"] == {Term("a", "bass"): -1, MIX: 1}

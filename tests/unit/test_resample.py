@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soxr
+
 from audio_samples import music
 from unbraid.audio.resample import resample, resampled_frames
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+
 from audio_samples import music
 from unbraid.audio import wav
 from unbraid.files import write_json

@@ -12,7 +12,7 @@ from unbraid.songs import collect, read_table, scan, song_id
     [
         ("plain", "plain"),
         ("two  words", "two_words"),
-        ("it's \"quoted\"", "it_s_quoted_"),
+        ('it\'s "quoted"', "it_s_quoted_"),
         ("a[b]{c}(d)", "a_b_c_d_"),
         ("100%", "100_"),
         ("-dash", "dash"),
@@ -38,7 +38,16 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def test_a_folder_is_scanned_recursively_without_hidden_files_and_own_outputs(tmp_path):
-    touch(tmp_path, "b.mp3", "album/a.flac", ".hidden.wav", ".git/x.wav", "results/b/vocals.wav", "cover.jpg", "album/x.txt")
+    touch(
+        tmp_path,
+        "b.mp3",
+        "album/a.flac",
+        ".hidden.wav",
+        ".git/x.wav",
+        "results/b/vocals.wav",
+        "cover.jpg",
+        "album/x.txt",
+    )
     songs, others = scan(tmp_path, skip=[tmp_path / "results"])
     assert [song.id for song in songs] == ["album/a", "b"]
     assert sorted(path.name for path in others) == ["cover.jpg", "x.txt"]

@@ -12,10 +12,10 @@ from demucs.apply import BagOfModels, apply_model
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
+
 from real_weights import htdemucs
 from stages_by_hand import REFERENCE, separated
 from tiny_networks import model, network
-
 from unbraid.backends import demucs_weights
 from unbraid.catalogue import Source, Weights
 from unbraid.fetch import fetch
@@ -179,7 +179,7 @@ def test_the_real_weights_give_the_same_bits_in_any_number_of_segments(real, son
 
 @pytest.mark.weights
 def test_another_number_of_threads_stays_within_minus_100_db(real, song, tmp_path):
-    made, folder, whole = real
+    made, folder, _whole = real
     short = song[: 5 * 44100]
     one = separated(tmp_path / "1", short, made, folder, threads=1)
     two = separated(tmp_path / "2", short, made, folder, threads=2)

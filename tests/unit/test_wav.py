@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+
 from audio_samples import music
 from unbraid.audio import wav
 

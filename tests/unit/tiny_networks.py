@@ -7,6 +7,7 @@ import torch
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
+
 from unbraid.catalogue import Model, Source, Weights
 
 STEMS = ("drums", "bass", "other", "vocals")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -140,6 +141,11 @@ def write(path: Path, audio: np.ndarray, rate: int = 44100, subtype: str = "PCM_
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, audio, rate, subtype)
     return path
+
+
+def small_files_only() -> None:
+    """Forbid this process, and all that it starts, files of more than 3 MB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

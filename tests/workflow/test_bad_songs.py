@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from flow import Desk, Run, noise, write
 
 # song: (what happened, what to do), words of the one paragraph.

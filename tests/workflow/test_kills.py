@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from flow import STAGES, Desk, noise, until, write
 
 SEGMENTS = {"segment_seconds": 40}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+
 from flow import Desk, Run, noise, write
 
 NAMES = {

@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from flow import HOME, Desk, noise, write
+
+from flow import HOME, Desk, noise, small_files_only, write
 
 sys.path.insert(0, str(HOME / "tests" / "unit"))
 import tiny_networks
@@ -46,6 +47,15 @@ mine:
 """
 
 
+ON_THE_MIX = """\
+mine:
+  steps:
+    split: {model: tiny, input: mix}
+  stems:
+    vocals: split.vocals
+"""
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     desk = Desk(tmp_path)
@@ -78,3 +88,16 @@ def test_an_added_step_and_a_preset_switched_to_and_fro_separate_only_what_is_ne
     assert back == Counter(convert=1, deliver_mine=1, report=1)
     assert desk.audio() == fast
     assert desk.good(**mine).idle
+
+
+def test_a_song_that_outgrows_a_limit_on_the_size_of_files_fails_alone_with_a_remedy(desk):
+    (desk.path / "config/recipes.yaml").write_text(ON_THE_MIX)
+    write(desk.songs / "low.wav", noise(20, rate=8000, channels=1), rate=8000)  # 7 MB in the network's format
+    run = desk.run(recipe="mine", device="cpu", options={"preexec_fn": small_files_only})
+    assert run.code == 1
+    (message,) = run.paragraphs("low")
+    assert "stage segment: " in message
+    assert "ulimit -f" in message
+    assert "Traceback" not in run.text
+    assert desk.partials() == []
+    assert set(desk.audio()) == {"a/vocals.wav"}

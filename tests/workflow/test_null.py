@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from flow import Desk, Run, noise, write
 
 LOUD = 3.7  # over full scale, which float keeps

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+
 from flow import HOME, Desk, Run, write
 
 sys.path.insert(0, str(HOME / "tests" / "unit"))

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from flow import Desk, noise, write
 
 DELIVERING = ("convert", "deliver_identity", "report")

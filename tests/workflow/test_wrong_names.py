@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from flow import Desk, noise, write
 
 TINY_RECIPE = "own: {steps: {split: {model: htdemuks, input: mix}}, stems: {vocals: split.vocals}}\n"

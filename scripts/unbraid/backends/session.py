@@ -1,6 +1,5 @@
 """The protocol between the separate stage and the backends. Backends do no audio file I/O and know nothing of Snakemake."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +41,7 @@ class Pass:
 class Session(Protocol):
     """A loaded model on a device. All audio is float32 at the model's rate and in the level of the mix."""
 
-    passes: Sequence[Pass]
+    passes: list[Pass]
     device: str
     engine: str
     batch: int  # chunks that one call takes

@@ -47,7 +47,7 @@ def convert(
                     frames += len(block)
                     peak = max(peak, float(np.abs(block).max()))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise _disk_full(decoder, mix, start, end) from error
     downmixed = decoder.source_channels > decoder.channels

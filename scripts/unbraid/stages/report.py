@@ -76,7 +76,9 @@ def report(
             "mix": {"key": song["mix"], "content": song["content"]},
             "stems": expressions,
             "separations": {
-                step: {name: made[name] for name in ("key", "model", "licence", "content", "created", "files", "versions")}
+                step: {
+                    name: made[name] for name in ("key", "model", "licence", "content", "created", "files", "versions")
+                }
                 for step, made in separations.items()
             },
             "versions": {**versions(), "python": platform.python_version(), "platform": platform.platform()},
@@ -132,7 +134,9 @@ def _residuals(
     chosen = [names for names in exact if not any(other < names for other in exact)]
     for made in separations.values():
         outputs = {(made["key"], name.removesuffix(".wav")): 1 for name in made["files"]}
-        plain = frozenset(name for name, terms in linear.items() if len(terms) == 1 and terms.items() <= outputs.items())
+        plain = frozenset(
+            name for name, terms in linear.items() if len(terms) == 1 and terms.items() <= outputs.items()
+        )
         on_the_mix = made["content"]["input"]["sources"] == [[1, mix_key, "mix"]]
         if on_the_mix and len(plain) == len(outputs) and plain not in chosen:
             chosen.append(plain)

@@ -137,14 +137,14 @@ def _same_length(session: Session, one: Pass, chunks: list[Chunk]) -> Iterator[t
     at = 0
     while at < len(chunks):
         length = session.valid_length(one, chunks[at].length)
-        group = [chunk for chunk in chunks[at : at + session.batch] if session.valid_length(one, chunk.length) == length]
+        group = [
+            chunk for chunk in chunks[at : at + session.batch] if session.valid_length(one, chunk.length) == length
+        ]
         yield tuple(group)
         at += len(group)
 
 
-def _shown(
-    session: Session, one: Pass, chunk: Chunk, source: soundfile.SoundFile, statistics: Statistics
-) -> Audio:
+def _shown(session: Session, one: Pass, chunk: Chunk, source: soundfile.SoundFile, statistics: Statistics) -> Audio:
     """What the network sees for a chunk: [channels, frames], the chunk in the middle, real audio or zeros around it."""
     offset, scale = session.level()
     length = session.valid_length(one, chunk.length)
