@@ -187,6 +187,18 @@ def test_a_whole_song_is_not_called_damaged(song):
     assert not decoder.damaged
 
 
+@pytest.mark.parametrize("name", ["a.w64", "a.avi", "a.flv"])
+def test_packets_that_the_end_of_the_file_cuts_are_damage(tmp_path, name):
+    audio = music(RATE * 2)
+    if name == "a.w64":
+        path = write(tmp_path / name, audio, RATE, "PCM_16")
+    else:
+        path = encode(tmp_path / name, audio, RATE, "pcm_s16le" if name == "a.avi" else "aac")
+    assert len(decoded(path)) == pytest.approx(len(audio), abs=2048)
+    with pytest.raises(UnbraidError, match=r"damaged after (0\.9|1\.0)"):
+        decoded(half(path))
+
+
 def test_an_m4a_without_its_index_is_an_error(tmp_path):
     path, _ = cut(tmp_path, "aac.m4a")  # the index lies at the end
     with pytest.raises(UnbraidError, match="index is missing"):
@@ -230,12 +242,13 @@ def test_a_hole_in_the_middle_is_damage_and_what_comes_before_is_whole(tmp_path,
     assert level(part[:end] - whole[:end]) < level(whole) - 60
 
 
-def test_a_single_wrong_bit_in_a_flac_is_damage(tmp_path):
+@pytest.mark.parametrize(("place", "match"), [(0.5, r"after (0\.[6-9]|1\.)"), (0.999, r"after 1\.")])
+def test_a_single_wrong_bit_in_a_flac_is_damage(tmp_path, place, match):
     path = write(tmp_path / "a.flac", music(RATE * 2), RATE, "PCM_16")
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[round(len(data) * place)] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UnbraidError, match=r"damaged after (0\.[6-9]|1\.)"):
+    with pytest.raises(UnbraidError, match=match):
         decoded(path)
     part = decoded(path, truncated="accept")
     assert np.array_equal(part, music(RATE * 2)[: len(part)])

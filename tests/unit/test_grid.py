@@ -92,6 +92,7 @@ def test_cores_cover_the_song_once_and_in_order(frames, count):
         (241, 60, 5),
         (1, 0.001, 1000),
         (31, None, 1),
+        (2.1, 0.3, 7),
     ],
 )
 def test_the_number_of_segments_follows_the_duration(duration, seconds, count):

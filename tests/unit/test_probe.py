@@ -90,7 +90,8 @@ def bad_files(folder: Path) -> dict[str, Path]:
     (folder / "dangling.mp3").symlink_to(folder / "gone.mp3")
     soundfile.write(folder / "zero.wav", np.zeros((0, 2)), 44100)
     os.mkfifo(folder / "pipe.mp3")
-    (folder / "list.mp3").write_text("ffconcat version 1.0\nfile text.mp3\n")
+    write(folder / "real.wav", music(100), 44100, "PCM_16")
+    (folder / "list.mp3").write_text("ffconcat version 1.0\nfile real.wav\n")
     return {
         "is not there": folder / "missing.mp3",
         "is a link to": folder / "dangling.mp3",
@@ -118,7 +119,8 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "not audio that can be read",
     ],
 )
-def test_what_is_no_song_is_an_error_that_names_it_and_says_what_to_do(tmp_path, what):
+def test_what_is_no_song_is_an_error_that_names_it_and_says_what_to_do(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)  # where a playlist by another name would find its files
     path = bad_files(tmp_path)[what]
     with pytest.raises(UnbraidError, match=what) as caught:
         probe(path)
@@ -200,6 +202,22 @@ def test_a_song_that_changed_is_probed_again(song, tmp_path, change):
         song.write_bytes(data)
         os.utime(song, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
         assert probes.sha256(song) == files.sha256(song) != first.sha256
+
+
+def test_a_song_that_is_written_while_it_is_hashed_is_not_remembered(song, tmp_path, monkeypatch):
+    hash_of = files.sha256
+
+    def meanwhile(path):
+        found = hash_of(path)
+        write(song, music(30_000), 44100, "PCM_24")
+        return found
+
+    probes = Probes(tmp_path / "memo")
+    monkeypatch.setattr(files, "sha256", meanwhile)
+    probes.get(song)
+    monkeypatch.undo()
+    assert not (tmp_path / "memo").exists()
+    assert probes.sha256(song) == files.sha256(song)
 
 
 def broken_memos(good: str) -> list[str]:

@@ -66,7 +66,7 @@ class Decoder:
         begin, stop = start or 0.0, math.inf if end is None else end
         if not 0 <= begin < stop:  # says no to NaN too
             raise UnbraidError(
-                f"The window of {path} from {begin} s to {stop} s is empty or negative.",
+                f"The window of {path} from {begin} s to {'its end' if end is None else f'{end} s'} is empty or negative.",
                 remedy="Give a start that is 0 or more and an end after it.",
             )
         self._path, self._accept = Path(path), truncated == "accept"

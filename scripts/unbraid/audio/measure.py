@@ -16,7 +16,7 @@ _ABSOLUTE_GATE = -70.0  # LUFS; also what ffmpeg says when nothing passed the ga
 class Meter:
     """Measures blocks [frames, channels] of 1 or 2 channels at `rate`.
 
-    result(), once, when all is added:
+    result():
       peak_dbfs        highest |sample|, 0 dBFS being 1.0; None for digital silence
       rms_dbfs         root of the mean square over all channels, 0 dBFS being 1.0; None for digital silence
       lufs             integrated loudness (ITU-R BS.1770-4, EBU R 128) by ffmpeg's `ebur128`; None under 400 ms and
@@ -105,9 +105,6 @@ class _Loudness:
         self._drain()
 
     def result(self) -> float | None:
-        """The loudness of all blocks; no more can be added."""
-        self._input.push(None)
-        self._drain()
         return None if self._lufs is None or self._lufs <= _ABSOLUTE_GATE else self._lufs
 
     def _drain(self) -> None:
@@ -115,7 +112,7 @@ class _Loudness:
         while True:
             try:
                 frame: Any = self._output.pull()
-            except (BlockingIOError, EOFError):
+            except BlockingIOError:
                 return
             if (lufs := frame.metadata.get("lavfi.r128.I")) is not None:
                 self._lufs = float(lufs)

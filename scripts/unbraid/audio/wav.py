@@ -28,13 +28,13 @@ def create(
     """
     with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as file:
         if format == "RF64":
+            # No PEAK chunk, which holds the time of day, so that equal audio is equal bytes: libsndfile 1.2.2 leaves it
+            # out of RF64 by itself, and puts it in when its command SFC_SET_ADD_PEAK_CHUNK is used, even to say no.
             soundfile._snd.sf_command(file._file, _RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
         try:
             yield file
         except soundfile.LibsndfileError as error:
             raise _system_error(file, path, error) from error
-    if format == "RF64":
-        _clear_time(path)
 
 
 def blocks(path: str | Path, start: int = 0, frames: int = -1) -> Iterator[Audio]:
@@ -77,19 +77,6 @@ def reblocked(blocks: Iterable[Audio], size: int = BLOCK) -> Iterator[Audio]:
             count += len(block) - at
     if held:
         yield np.concatenate(held)
-
-
-def _clear_time(path: str | Path) -> None:
-    """Zero the time of day in the PEAK chunk that libsndfile gives float files: equal audio must be equal bytes.
-
-    Its command that leaves the chunk out (SFC_SET_ADD_PEAK_CHUNK) does nothing for RF64.
-    """
-    with open(path, "r+b") as file:
-        head = file.read(4096)
-        at = head.find(b"PEAK", 0, head.find(b"data"))
-        if at >= 0:
-            file.seek(at + 12)  # name, size, version, time, peaks
-            file.write(bytes(4))
 
 
 def _system_error(file: soundfile.SoundFile, path: str | Path, error: Exception) -> Exception:
