@@ -105,11 +105,10 @@ def segment_count(duration: float, seconds: float | None, shortest: float, longe
 
     seconds: the wished length, or None to choose: the fewest of at most `longest` seconds, none under `shortest`.
     """
-    count = (
-        math.ceil(duration / seconds)
-        if seconds is not None
-        else min(math.ceil(duration / longest), int(duration / shortest))
-    )
+    if seconds is None:
+        count = min(math.ceil(duration / longest), int(duration / shortest))
+    else:
+        count = math.ceil(round(duration / seconds, 6))  # 2.1 / 0.3 is a hair over 7
     return min(max(1, count), most)
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from flow import HOME
 
 sys.path.insert(0, str(HOME / "tests" / "bench"))
