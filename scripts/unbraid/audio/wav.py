@@ -37,29 +37,16 @@ def create(
             raise _system_error(file, path, error) from error
 
 
-def blocks(path: str | Path, start: int = 0, frames: int = -1) -> Iterator[Audio]:
-    """Blocks [≤ BLOCK, channels] of the file from frame `start` on; `frames` of them, or (-1) to the end."""
+def blocks(path: str | Path) -> Iterator[Audio]:
+    """Blocks [≤ BLOCK, channels] of the whole file; always the same cuts."""
     with soundfile.SoundFile(path) as file:
-        file.seek(min(start, file.frames))
-        left = file.frames - file.tell()
-        if frames >= 0:
-            left = min(left, frames)
+        left = file.frames
         while left > 0:
             block = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
             if not len(block):
                 raise OSError(errno.EIO, "The file ends before its header says", str(path))
             left -= len(block)
             yield block
-
-
-def read_padded(file: soundfile.SoundFile, start: int, frames: int) -> Audio:
-    """The stretch [start, start + frames) of an open file as [frames, channels], zeros where the file has nothing."""
-    stretch = np.zeros((frames, file.channels), dtype=np.float32)
-    first, last = max(start, 0), min(start + frames, file.frames)
-    if first < last:
-        file.seek(first)
-        stretch[first - start : last - start] = file.read(last - first, dtype="float32", always_2d=True)
-    return stretch
 
 
 def reblocked(blocks: Iterable[Audio], size: int = BLOCK) -> Iterator[Audio]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from unbraid.audio import wav
@@ -129,9 +128,3 @@ def _gain(peaks: Mapping[str, float], bits: int, clip: str) -> float:
         )
     log.warning("%s peaks at %+.2f dBFS; all stems are turned down by %.2f dB (clip: scale).", stem, level, level)
     return float(limit / peak)
-
-
-def read_frames(path: Path) -> tuple[int, int, int]:
-    """(frames, rate, channels) of a delivered file."""
-    with soundfile.SoundFile(path) as file:
-        return file.frames, file.samplerate, file.channels

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from unbraid.audio import wav
 from unbraid.audio.measure import Meter
 from unbraid.files import read_json, write_json
-from unbraid.stages.deliver import read_frames
 from unbraid.stages.merge import versions
 
 Sources = list[tuple[int, str, str]]  # (coefficient, key, stem); the mix is the stem `mix` of the mix's key
@@ -87,7 +87,8 @@ def report(
 
 
 def _measured(path: Path, clipped: int) -> dict[str, Any]:
-    frames, rate, channels = read_frames(path)
+    info = soundfile.info(path)
+    frames, rate, channels = info.frames, info.samplerate, info.channels
     meter = Meter(rate, channels)
     for block in wav.blocks(path):
         meter.add(block)
