@@ -23,7 +23,7 @@ class Progress:
         self.total = total
         self.done = 0.0
         self._start = self._logged = time.monotonic()
-        layout = "{desc} {percentage:3.0f}% |{bar}| {postfix} {remaining} left"
+        layout = "{desc} {percentage:3.0f}% |{bar}|{postfix}, {remaining} left"
         self._bar = tqdm(
             total=total, desc=label, file=stream, mininterval=INTERVAL, bar_format=layout, leave=False,
             disable=not stream.isatty(),

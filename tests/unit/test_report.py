@@ -1,0 +1,174 @@
+"""qc.json and provenance.json against numpy on the same files."""
+
+import datetime
+
+import numpy as np
+import pytest
+import soundfile
+
+from unbraid.audio import wav
+from unbraid.files import read_json, write_json
+from unbraid.outcome import lines
+from unbraid.stages.report import report
+
+RATE = 44100
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+def stamp(minutes: int) -> str:
+    return (NOW + datetime.timedelta(minutes=minutes)).isoformat(timespec="milliseconds")
+
+
+def manifest(key, stems, sources, created, notices=()):
+    return {
+        "key": key, "model": f"model-{key}", "licence": "CC0", "content": {"input": {"sources": sources}},
+        "files": {f"{stem}.wav": {} for stem in stems}, "created": created, "versions": {"torch": "1"},
+        "seconds": {"segment": 1.0, "separate": 10.0, "merge": 1.0}, "devices": ["cpu"], "engines": ["torch"],
+        "notices": list(notices),
+    }  # fmt: skip
+
+
+def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, source=None, clipped=None):
+    """Run the stage on these stems ([frames, channels] by name); returns qc.json and provenance.json."""
+    for name, audio in {**stems, "mix": mix}.items():
+        with wav.create(folder / f"{name}.wav", RATE, 2) as file:
+            file.write(audio)
+    told = {
+        "frames": len(mix), "rate": RATE, "channels": 2, "source_channels": 2, "downmixed": False,
+        "seconds": 2.0, "created": stamp(10),
+    }  # fmt: skip
+    write_json(folder / "mix.json", {**told, **(source or {})})
+    clipped = dict.fromkeys(stems, 0) | (clipped or {})
+    write_json(
+        folder / "delivery.json",
+        {"format": "wav", "bit_depth": 16, "gain": gain, "clipped_by_delivery": clipped, "seconds": 0.5},
+    )
+    manifests = {}
+    for step, made in separations.items():
+        manifests[step] = folder / f"{step}.manifest.json"
+        write_json(manifests[step], made)
+    facts = {
+        "id": "my/song", "path": "songs/my/song.wav", "recipe": "r", "preset": "balanced", "mix": "m",
+        "content": {"source": "abc"}, "sha256": "abc", "start": 1.0, "end": None, "expressions": expressions,
+    }  # fmt: skip
+    report(
+        {stem: folder / f"{stem}.wav" for stem in stems},
+        folder / "mix.wav", folder / "mix.json", folder / "delivery.json", manifests,
+        folder / "qc.json", folder / "provenance.json", song=facts,
+    )  # fmt: skip
+    return read_json(folder / "qc.json"), read_json(folder / "provenance.json")
+
+
+def noise(seed, level=0.2):
+    return (np.random.default_rng(seed).uniform(-level, level, (RATE, 2))).astype(np.float32)
+
+
+VOCALS, DRUMS, MIX = noise(0), noise(1), noise(0) + noise(1) + noise(2, 0.001)
+EXPRESSIONS = {
+    "vocals": [[1, "k", "vocals"]],
+    "drums": [[1, "k", "drums"]],
+    "instrumental": [[1, "m", "mix"], [-1, "k", "vocals"]],
+}
+STEMS = {"vocals": VOCALS, "drums": DRUMS, "instrumental": MIX - VOCALS}
+ON_THE_MIX = [[1, "m", "mix"]]
+
+
+@pytest.fixture
+def fresh():
+    return {"split": manifest("k", ["vocals", "drums"], ON_THE_MIX, stamp(11), ["fell back"])}
+
+
+def test_each_stem_is_measured_on_the_delivered_file(tmp_path, fresh):
+    quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX, clipped={"drums": 7})
+    measured = quality["stems"]["drums"]
+    assert (measured["frames"], measured["rate"], measured["channels"]) == (RATE, RATE, 2)
+    assert measured["peak_dbfs"] == pytest.approx(20 * np.log10(np.abs(DRUMS).max()), abs=0.01)
+    assert measured["rms_dbfs"] == pytest.approx(10 * np.log10(np.mean(DRUMS.astype(float) ** 2)), abs=0.01)
+    assert measured["clipped_by_delivery"] == 7
+    assert set(quality["stems"]) == set(STEMS)
+
+
+def test_residuals_are_those_of_the_sets_that_should_add_up_to_the_mix(tmp_path, fresh):
+    quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    null, split = quality["residuals"]
+    assert null["stems"] == ["vocals", "instrumental"]
+    assert null["exact"] or null["residual_db"] < -140
+    assert split["stems"] == ["vocals", "drums"]
+    rest = (MIX - VOCALS - DRUMS).astype(float)
+    assert split["residual_db"] == pytest.approx(
+        10 * np.log10((rest**2).sum() / (MIX.astype(float) ** 2).sum()), abs=0.01
+    )
+
+
+def test_a_copy_leaves_exactly_nothing(tmp_path):
+    separations = {"same": manifest("k", ["copy"], ON_THE_MIX, stamp(11))}
+    quality, _ = reported(tmp_path, {"copy": MIX}, {"copy": [[1, "k", "copy"]]}, separations, mix=MIX)
+    assert quality["residuals"] == [{"stems": ["copy"], "residual_db": None, "exact": True}]
+
+
+def test_a_gain_is_taken_into_account_and_said(tmp_path):
+    separations = {"same": manifest("k", ["copy"], ON_THE_MIX, stamp(11))}
+    half = {"copy": MIX * np.float32(0.5)}
+    quality, _ = reported(tmp_path, half, {"copy": [[1, "k", "copy"]]}, separations, mix=MIX, gain=0.5)
+    assert quality["residuals"][0]["exact"]
+    assert "turned down by 6.02 dB" in quality["notices"][0]
+
+
+def test_stems_of_a_step_that_is_not_on_the_mix_are_no_set(tmp_path):
+    separations = {"next": manifest("k", ["vocals"], [[1, "j", "other"]], stamp(11))}
+    quality, _ = reported(tmp_path, {"vocals": VOCALS}, {"vocals": [[1, "k", "vocals"]]}, separations, mix=MIX)
+    assert quality["residuals"] == []
+
+
+def test_stages_that_were_reused_are_marked_and_do_not_count_as_time_taken(tmp_path, fresh):
+    now, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    assert now["seconds"]["separate"] == {"seconds": 10.0, "reused": False}
+    assert now["real_time_factor"] == pytest.approx(1 / 14.5, abs=0.001)
+    fresh["split"]["created"] = stamp(9)
+    later, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    assert later["seconds"]["separate"] == {"seconds": 10.0, "reused": True}
+    assert later["seconds"]["convert"]["reused"] is False
+    assert later["real_time_factor"] == pytest.approx(1 / 2.5, abs=0.001)
+
+
+def test_with_several_steps_the_times_say_which(tmp_path, fresh):
+    fresh["again"] = manifest("j", ["copy"], ON_THE_MIX, stamp(11))
+    quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    assert {"split.separate", "again.separate", "convert", "deliver"} <= set(quality["seconds"])
+
+
+def test_what_a_user_should_know_is_among_the_notices(tmp_path, fresh):
+    source = {"source_channels": 6, "downmixed": True}
+    quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX, source=source)
+    assert quality["notices"] == ["fell back", "The source has 6 channels; it was downmixed to stereo."]
+
+
+def test_provenance_says_where_everything_came_from(tmp_path, fresh):
+    _, origin = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    assert (origin["song"], origin["source_sha256"]) == ("my/song", "abc")
+    assert origin["window"] == {"start": 1.0, "end": None}
+    assert origin["mix"] == {"key": "m", "content": {"source": "abc"}}
+    assert origin["stems"] == EXPRESSIONS
+    assert origin["separations"]["split"]["key"] == "k"
+    assert {"unbraid", "numpy", "python"} <= set(origin["versions"])
+
+
+def test_the_outcome_tells_stems_time_factor_residuals_and_notices(tmp_path, fresh):
+    stems = {**STEMS, "drums": DRUMS * 0}
+    reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX)
+    told = "\n".join(lines(tmp_path))
+    assert "my/song: 1.0 s of audio, preset balanced, model-k on cpu" in told
+    assert "took 14.5 s, real-time factor 0.07" in told
+    assert f"{tmp_path / 'vocals.wav'}  peak -14.0 dBFS" in told
+    assert f"{tmp_path / 'drums.wav'}  silent" in told
+    assert "mix − (vocals + drums) = -3.0 dB" in told
+    assert "note: fell back" in told
+
+
+def test_the_outcome_says_when_the_separation_was_reused_and_when_nothing_is_left(tmp_path):
+    separations = {"same": manifest("k", ["copy"], ON_THE_MIX, stamp(1))}
+    reported(tmp_path, {"copy": MIX}, {"copy": [[1, "k", "copy"]]}, separations, mix=MIX)
+    told = "\n".join(lines(tmp_path))
+    assert "(the separation was in the store already)" in told
+    assert "mix − (copy) = exactly 0" in told
+    assert soundfile.info(tmp_path / "copy.wav").frames == RATE
