@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from unbraid.errors import UnbraidError, suggest
+from unbraid.files import read_yaml
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
@@ -136,7 +136,7 @@ def load(paths: Sequence[Path]) -> dict[str, Model]:
     """
     models: dict[str, Model] = {}
     for path in paths:
-        models.update({str(name): _model(path, str(name), entry) for name, entry in _entries(path).items()})
+        models.update({str(name): _model(path, str(name), entry) for name, entry in read_yaml(path).items()})
     return models
 
 
@@ -145,26 +145,6 @@ def find(models: Mapping[str, Model], name: str) -> Model:
     if name not in models:
         raise UnbraidError(f"There is no model {name!r} in the catalogue.", remedy=suggest(name, models))
     return models[name]
-
-
-def _entries(path: Path) -> dict[Any, Any]:
-    try:
-        entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader()) or {}
-    except OSError as error:
-        raise UnbraidError(
-            f"The catalogue {path} cannot be read ({error.strerror}).", remedy="Check the path."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UnbraidError(f"The catalogue {path} is not valid YAML: {error}", remedy="Correct it there.") from error
-    if not isinstance(entries, dict):
-        raise UnbraidError(f"The catalogue {path} is not a table of models.", remedy="See config/models.yaml.")
-    return entries
-
-
-@cache
-def _loader() -> Any:
-    # The C parser, where PyYAML has it, is ten times as fast; the plan is made in every job.
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache

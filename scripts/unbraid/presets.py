@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unbraid.config import Config
 from unbraid.errors import UnbraidError, suggest
+from unbraid.files import read_yaml
 
 
 class Preset(BaseModel):
@@ -24,7 +24,7 @@ class Preset(BaseModel):
 def load(paths: list[Path]) -> dict[str, Preset]:
     presets: dict[str, Preset] = {}
     for path in paths:
-        for name, values in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
+        for name, values in read_yaml(path).items():
             try:
                 presets[name] = Preset.model_validate(values)
             except ValidationError as error:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from unbraid.errors import UnbraidError, suggest
+from unbraid.files import read_yaml
 
 
 class Term(NamedTuple):
@@ -24,6 +23,9 @@ class Term(NamedTuple):
 
 Linear = dict[Term, int]
 MIX: Linear = {Term(): 1}
+
+# Recipes and stems name files.
+NAME, NAMING = r"\w[\w-]*", "Use letters, digits, underscores and dashes."
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def load(paths: list[Path]) -> dict[str, dict[str, Any]]:
     """The recipes of several files as written; a later file's recipe replaces an earlier one of the same name."""
     recipes: dict[str, dict[str, Any]] = {}
     for path in paths:
-        recipes.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        recipes.update(read_yaml(path))
     return recipes
 
 
@@ -64,14 +66,17 @@ def compile_recipe(name: str, written: dict[str, Any], stems_of: Mapping[str, tu
     stems_of: the stems of each known model.
     Raises: UnbraidError that names the recipe and the step for unknown names, cycles and what is missing.
     """
-    _closed(name, "recipe", written, {"steps", "stems"})
-    steps = written["steps"]
+    if not re.fullmatch(NAME, name):
+        raise UnbraidError(f"{name!r} is not a name for a recipe.", remedy=NAMING)
+    parts = _closed(name, "recipe", written, {"steps", "stems"})
+    steps = _mapping(name, "steps", parts["steps"])
     for step, entry in steps.items():
         if not re.fullmatch(r"\w+", step) or step == "mix":
             raise _wrong(name, step, "is not a name for a step", "Use letters, digits and underscores (not `mix`).")
-        _closed(name, f"step {step!r}", entry, {"model", "input"})
-        if entry["model"] not in stems_of:
-            raise _wrong(name, step, f"asks for an unknown model {entry['model']!r}", suggest(entry["model"], stems_of))
+        steps[step] = _closed(name, f"step {step!r}", entry, {"model", "input"})
+        model = str(entry["model"])
+        if model not in stems_of:
+            raise _wrong(name, step, f"asks for an unknown model {model!r}", suggest(model, stems_of))
 
     outputs = {step: stems_of[entry["model"]] for step, entry in steps.items()}
     done: dict[str, Step] = {}
@@ -108,10 +113,10 @@ def compile_recipe(name: str, written: dict[str, Any], stems_of: Mapping[str, tu
                 raise _wrong(name, where, f"refers to {step}.{stem}, which does not exist", suggest(stem, known))
         return {term: coefficient for term, coefficient in total.items() if coefficient}
 
-    stems = {stem: expand(expression, stem, ()) for stem, expression in written["stems"].items()}
+    stems = {stem: expand(expression, stem, ()) for stem, expression in _mapping(name, "stems", parts["stems"]).items()}
     for stem in stems:
-        if not re.fullmatch(r"\w[\w-]*", stem):
-            raise _wrong(name, stem, "is not a name for a stem", "Use letters, digits, underscores and dashes.")
+        if not re.fullmatch(NAME, stem):
+            raise _wrong(name, stem, "is not a name for a stem", NAMING)
     for step in steps:
         visit(step, ())
     return Recipe(name, tuple(done.values()), stems)
@@ -131,16 +136,20 @@ def _tokens(recipe: str, where: str, expression: str) -> list[tuple[int, str, st
     return tokens
 
 
-def _closed(recipe: str, where: str, entry: Any, keys: set[str]) -> None:
-    if not isinstance(entry, dict):
-        raise UnbraidError(
-            f"Recipe {recipe!r}: {where} is not a mapping.", remedy=f"It needs {', '.join(sorted(keys))}."
-        )
-    for key in entry:
+def _mapping(recipe: str, where: str, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict) or not entry:
+        raise UnbraidError(f"Recipe {recipe!r}: {where} is not a table.", remedy="See config/README.md.")
+    return {str(key): value for key, value in entry.items()}
+
+
+def _closed(recipe: str, where: str, entry: Any, keys: set[str]) -> dict[str, Any]:
+    mapping = _mapping(recipe, where, entry)
+    for key in mapping:
         if key not in keys:
             raise UnbraidError(f"Recipe {recipe!r}: {where} has an unknown key {key!r}.", remedy=suggest(key, keys))
-    for key in sorted(keys - set(entry)):
+    for key in sorted(keys - set(mapping)):
         raise UnbraidError(f"Recipe {recipe!r}: {where} lacks {key!r}.", remedy="See config/README.md.")
+    return mapping
 
 
 def _wrong(recipe: str, where: str, what: str, remedy: str) -> UnbraidError:

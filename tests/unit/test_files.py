@@ -3,6 +3,7 @@ import hashlib
 import pytest
 
 from unbraid import files
+from unbraid.errors import UnbraidError
 
 
 def test_a_file_appears_whole_and_its_folder_is_made(tmp_path):
@@ -45,6 +46,25 @@ def test_json_comes_back_as_it_was_and_nan_is_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "x.json", float("nan"))
     assert files.read_json(tmp_path / "x.json") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(b"a: [1", "is not valid YAML"), (b"- a", "is not a table of named entries"), (b"\xff\xfe", "is not valid YAML")],
+)
+def test_a_yaml_file_that_is_not_a_table_is_an_error_that_names_it(tmp_path, text, message):
+    path = tmp_path / "recipes.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UnbraidError, match=message) as caught:
+        files.read_yaml(path)
+    assert "recipes.yaml" in str(caught.value)
+
+
+def test_an_empty_yaml_file_has_no_entries_and_a_missing_one_is_an_error(tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert files.read_yaml(tmp_path / "empty.yaml") == {}
+    with pytest.raises(UnbraidError, match="cannot be read"):
+        files.read_yaml(tmp_path / "missing.yaml")
 
 
 def test_sha256_is_the_standard_one(tmp_path):

@@ -63,7 +63,12 @@ def test_what_cancels_out_is_gone():
         (written({"a": {"model": "same", "imput": "mix"}}), "Did you mean 'input'?"),
         (written({"a": {"model": "same"}}), "lacks 'input'"),
         ({"steps": {}}, "lacks 'stems'"),
-        ("text", "is not a mapping"),
+        ("text", "is not a table"),
+        (["a"], "is not a table"),
+        ({"steps": ["a"], "stems": {"x": "mix"}}, "steps is not a table"),
+        ({"steps": {"a": "identity"}, "stems": {"x": "mix"}}, "step 'a' is not a table"),
+        ({"steps": {"a": {"model": "same", "input": "mix"}}, "stems": None}, "stems is not a table"),
+        (written({"a": {"model": ["same"], "input": "mix"}}), "unknown model"),
     ],
 )  # fmt: skip
 def test_a_wrong_recipe_is_an_error_that_names_recipe_and_place(entry, message):
@@ -71,6 +76,11 @@ def test_a_wrong_recipe_is_an_error_that_names_recipe_and_place(entry, message):
         compile_recipe("r", entry, MODELS)
     assert "'r'" in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_a_recipe_that_could_not_name_a_file_is_refused():
+    with pytest.raises(UnbraidError, match="not a name for a recipe"):
+        compile_recipe("../x", written({"a": {"model": "same", "input": "mix"}}), MODELS)
 
 
 def test_an_unknown_recipe_gets_a_suggestion():
