@@ -1,4 +1,4 @@
-"""Peak memory of each stage, each in a process of its own, against the length of the song.
+"""Peak memory of each stage, each in a process of its own (Linux), against the length of the song.
 
 `stages`: every stage on a long song through the identity model, at 48 kHz and, resampled, at 44.1 kHz.
 `network`: the separate stage with the real HTDemucs weights at several lengths.
@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import multiprocessing
 import os
-import resource
+import re
 import shutil
 import sys
 import tempfile
@@ -37,7 +37,9 @@ def peak(function: Callable[..., None], *arguments: Any) -> float:
 
 def _child(sender: Any, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     function(*arguments)
-    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not getrusage: what that says survives exec, so that a large parent would count for its child.
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    sender.send(int(peak))
 
 
 def write_song(path: Path, seconds: float, rate: int = RATE) -> None:
