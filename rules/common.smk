@@ -44,7 +44,7 @@ GPU = 0 if settings.device == "cpu" else 1
 wildcard_constraints:
     # Song ids hold slashes, and delivered files lie below them: only ids of the plan are songs.
     song=keys.one_of(list(plan.songs)),
-    key=rf"[\w-]*{keys.pattern()}",
+    key=rf"[\w.-]*{keys.pattern()}",
     part=r"\d+",
     format="wav|flac",
 

@@ -33,7 +33,7 @@ class Run:
     def planned(self) -> Counter[str]:
         """Jobs by rule, as the table of job stats has them."""
         table = self.text.partition("\nJob stats:\n")[2].partition("\n\n")[0]
-        rows = re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)
+        rows = re.findall(r"^([\w.-]+) +(\d+)$", table, re.MULTILINE)
         return Counter({rule: int(count) for rule, count in rows if rule not in ("total", "all")})
 
     @property
@@ -41,7 +41,7 @@ class Run:
         """Jobs by rule that came to a good end."""
         return Counter(
             rule
-            for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", self.text, re.MULTILINE)
+            for rule in re.findall(r"^Finished jobid: \d+ \(Rule: ([\w.-]+)\)", self.text, re.MULTILINE)
             if rule != "all"
         )
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(HOME / "tests" / "unit"))
 import tiny_networks
 
 MODEL = """\
-tiny:
+tiny-2.0:
   backend: demucs
   architecture: HTDemucs
   description: untrained
@@ -29,17 +29,17 @@ tiny:
         - file: {checkpoint}
 """
 ONE_STEP = """\
-mine:
+mine-2:
   steps:
     same: {model: identity, input: mix}
   stems:
     copy: same.copy
 """
 TWO_STEPS = """\
-mine:
+mine-2:
   steps:
     same: {model: identity, input: mix}
-    split: {model: tiny, input: same.copy}
+    split: {model: tiny-2.0, input: same.copy}
   stems:
     copy: same.copy
     vocals: split.vocals
@@ -48,9 +48,9 @@ mine:
 
 
 ON_THE_MIX = """\
-mine:
+mine-2:
   steps:
-    split: {model: tiny, input: mix}
+    split: {model: tiny-2.0, input: mix}
   stems:
     vocals: split.vocals
 """
@@ -70,22 +70,24 @@ def desk(tmp_path: Path) -> Desk:
 def test_an_added_step_and_a_preset_switched_to_and_fro_separate_only_what_is_new(desk):
     recipes = desk.path / "config/recipes.yaml"
     recipes.write_text(ONE_STEP)
-    mine: dict[str, object] = {"recipe": "mine", "device": "cpu", "preset": "fast"}
+    mine: dict[str, object] = {"recipe": "mine-2", "device": "cpu", "preset": "fast"}
     assert desk.good(**mine).ran["merge_identity"] == 1
 
     recipes.write_text(TWO_STEPS)
     added = desk.good(**mine).ran
-    assert added == Counter(model=1, convert=1, segment=1, separate=1, merge_tiny=1, deliver_mine=1, report=1)
+    assert added == Counter(
+        model=1, convert=1, segment=1, separate=1, report=1, **{"merge_tiny-2.0": 1, "deliver_mine-2": 1}
+    )
     fast = desk.audio()
     assert set(fast) == {"a/copy.wav", "a/vocals.wav", "a/rest.wav"}
 
     other = desk.good(**{**mine, "preset": "balanced"}).ran
-    assert other == Counter(convert=1, segment=1, separate=1, merge_tiny=1, deliver_mine=1, report=1)
+    assert other == Counter(convert=1, segment=1, separate=1, report=1, **{"merge_tiny-2.0": 1, "deliver_mine-2": 1})
     assert desk.audio()["a/vocals.wav"] != fast["a/vocals.wav"]
     assert desk.audio()["a/copy.wav"] == fast["a/copy.wav"]
 
     back = desk.good(**mine).ran
-    assert back == Counter(convert=1, deliver_mine=1, report=1)
+    assert back == Counter(convert=1, report=1, **{"deliver_mine-2": 1})
     assert desk.audio() == fast
     assert desk.good(**mine).idle
 
@@ -93,7 +95,7 @@ def test_an_added_step_and_a_preset_switched_to_and_fro_separate_only_what_is_ne
 def test_a_song_that_outgrows_a_limit_on_the_size_of_files_fails_alone_with_a_remedy(desk):
     (desk.path / "config/recipes.yaml").write_text(ON_THE_MIX)
     write(desk.songs / "low.wav", noise(20, rate=8000, channels=1), rate=8000)  # 7 MB in the network's format
-    run = desk.run(recipe="mine", device="cpu", options={"preexec_fn": small_files_only})
+    run = desk.run(recipe="mine-2", device="cpu", options={"preexec_fn": small_files_only})
     assert run.code == 1
     (message,) = run.paragraphs("low")
     assert "stage segment: " in message
