@@ -53,4 +53,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed envs/requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake work logs results
+	rm -rf $(VENV) .snakemake work logs

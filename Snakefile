@@ -29,4 +29,4 @@ rule demo:
 
 rule models:
     input:
-        [model_file(name) for name in plan.models if plan.models[name].weights],
+        model_targets(wanted or ["demo"]),

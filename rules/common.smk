@@ -22,6 +22,9 @@ try:
 except UnbraidError as error:
     raise WorkflowError(str(error)) from None
 
+# Scripts take from here what changes no bytes (device, folders, log level): as params it would be a reason to run again.
+config.update(settings.model_dump())
+
 # Snakemake takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
 PeriodicityDetector.is_periodic = lambda detector, value: None
 
@@ -39,6 +42,7 @@ STEMS = f"{settings.store}/stems"
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 STACK = f"../envs/{stack(settings.device)}.yaml"
 GPU = 0 if settings.device == "cpu" else 1
+THREADS = 2
 
 
 wildcard_constraints:
@@ -106,6 +110,21 @@ def song_targets(song):
         f"{RESULTS}/{song}/qc.json",
         f"{RESULTS}/{song}/provenance.json",
     ]
+
+
+def model_targets(songs):
+    made = [
+        separation
+        for song in songs
+        for separation in plan.songs[song].separations.values()
+    ]
+    return sorted(
+        {
+            model_file(separation.model.name)
+            for separation in made
+            if separation.model.weights
+        }
+    )
 
 
 # One function per rule and directive, since Snakemake calls each for every job, several times.

@@ -3,6 +3,8 @@ rule model:
         f"{settings.models}/{{model}}/model.json",
     log:
         f"{LOGS}/model/{{model}}.log",
+    wildcard_constraints:
+        model=keys.one_of(list(plan.models)),
     conda:
         STACK
     threads: 1

@@ -5,10 +5,9 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.separate import separate
 
-params = snakemake.params
-planned = params.separation
+planned, config = snakemake.params.separation, snakemake.config
 song, part = planned.segments.song, int(snakemake.wildcards.part)
-with job(snakemake.log[0], "separate", song, snakemake.config["log_level"]):
+with job(snakemake.log[0], "separate", song, config["log_level"]):
     separate(
         Path(snakemake.input.mix),
         Path(snakemake.input.table),
@@ -16,11 +15,11 @@ with job(snakemake.log[0], "separate", song, snakemake.config["log_level"]):
         Path(snakemake.output.stems),
         Path(snakemake.output.report),
         model=planned.model,
-        folder=Path(params.models) / planned.model.name,
+        folder=Path(config["models"]) / planned.model.name,
         settings=planned.settings,
         index=part,
-        device=params.device,
-        threads=snakemake.threads,
-        temp_dir=Path(params.temp_dir) if params.temp_dir else None,
+        device=config["device"],
+        threads=max(snakemake.threads, snakemake.params.threads),
+        temp_dir=Path(config["temp_dir"]) if config["temp_dir"] else None,
         label=f"{song} {part + 1}/{planned.segments.count}",
     )

@@ -13,6 +13,7 @@ from unbraid.errors import UnbraidError, suggest
 from unbraid.files import read_yaml
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Stem = Annotated[str, StringConstraints(pattern=r"^\w+$")]  # as stem expressions name it
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 """A sha256, or its first digits (8 or more) where no more is public: what is checked is how the real one starts."""
 
@@ -94,7 +95,7 @@ class Model:
     backend: Annotated[str, Field(min_length=1)]
     architecture: str
     description: str
-    stems: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_unique)]
+    stems: Annotated[tuple[Stem, ...], Field(min_length=1), AfterValidator(_unique)]
     licence: Annotated[str, Field(min_length=1)]
     rate: Annotated[int, Field(ge=1000)] | None = None
     channels: Literal[1, 2] | None = None
@@ -103,6 +104,8 @@ class Model:
     segment: Annotated[float, Field(gt=0)] | None = None
 
     def __post_init__(self) -> None:
+        if reserved := {"mix", "residual"} & set(self.stems):
+            raise ValueError(f"a stem cannot be called {min(reserved)!r}, which means something else in recipes")
         if self.mixing is None:
             return
         if [len(row) for row in self.mixing] != [len(self.stems)] * len(self.weights):

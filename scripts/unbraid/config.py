@@ -7,13 +7,23 @@ from it (`python -m unbraid.config`), and a test holds them together.
 import json
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from unbraid.errors import UnbraidError, suggest
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _folder(value: str) -> str:
+    """Home filled in, no slash at the end: paths are joined as text."""
+    return str(Path(value).expanduser()) if value else value
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(_folder)]
+TEXT = ("songs", "recipe", "preset", "store", "models", "temp_dir", "bit_depth")
 
 
 class Config(BaseModel):
@@ -21,7 +31,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    songs: str = Field("songs", description="folder to scan for songs, or a table (.tsv)")
+    songs: Folder = Field("songs", description="folder to scan for songs, or a table (.tsv)")
     recipe: str = Field("stems", description="which recipe of config/recipes.yaml to make")
     preset: str = Field("balanced", description="fast, balanced, quality or reference (config/presets.yaml)")
     device: str = Field(
@@ -55,10 +65,12 @@ class Config(BaseModel):
     segment_min: Seconds = Field(30.0, description="shortest segment in seconds that auto makes")
     segment_max: Seconds = Field(600.0, description="longest segment in seconds that auto makes")
     max_segments: Annotated[int, Field(ge=1)] = Field(1000, description="most segments of a song")
-    store: str = Field("store", description="folder of the lasting outputs; working directories may share it")
-    models: str = Field("models", description="folder of the models; working directories may share it")
+    store: Folder = Field("store", description="folder of the lasting outputs; working directories may share it")
+    models: Folder = Field("models", description="folder of the models; working directories may share it")
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
-    temp_dir: str = Field("", description="folder for scratch files of a job; empty means beside its output")
+    temp_dir: Annotated[str, AfterValidator(_folder)] = Field(
+        "", description="folder for scratch files of a job; empty means beside its output"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="how much jobs write to their logs"
     )
@@ -72,14 +84,21 @@ def load(raw: dict[str, Any]) -> Config:
     Raises: UnbraidError that names each wrong key, with the nearest known one.
     """
     values = {str(key): _expand(str(key), value) for key, value in raw.items()}
-    if isinstance(values.get("bit_depth"), int):
-        values["bit_depth"] = str(values["bit_depth"])
+    for key, value in values.items():
+        # `--config songs=2024 bit_depth=16`: what is text by its meaning comes as a number.
+        if key in TEXT and isinstance(value, int) and not isinstance(value, bool):
+            values[key] = str(value)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         problems = {str(item["loc"][0]): item for item in error.errors()}
         what = "; ".join(_problem(key, item) for key, item in problems.items())
         raise UnbraidError(f"The configuration is wrong: {what}.", remedy="See config/README.md.") from None
+    if (config.format, config.bit_depth) == ("flac", "float"):
+        raise UnbraidError(
+            "The configuration is wrong: FLAC cannot hold float samples.",
+            remedy="Set bit_depth=24 or auto, or format=wav.",
+        )
     if config.segment_min > config.segment_max:
         raise UnbraidError(
             f"The configuration is wrong: segment_min ({config.segment_min:g}) is above segment_max ({config.segment_max:g}).",

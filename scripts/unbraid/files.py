@@ -58,7 +58,7 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def read_yaml(path: Path) -> dict[Any, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file of named entries. Raises: UnbraidError that names the file, and the line that is wrong."""
     # The C parser, where PyYAML has it, is ten times as fast; the plan is made in every job.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -71,4 +71,4 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         raise UnbraidError(f"{path} is not valid YAML: {reason}.", remedy="Correct it there.") from error
     if not isinstance(entries, dict | None):
         raise UnbraidError(f"{path} is not a table of named entries.", remedy="See the file of that name in config/.")
-    return entries or {}
+    return {str(name): entry for name, entry in (entries or {}).items()}

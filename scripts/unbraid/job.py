@@ -77,6 +77,9 @@ def _explain(error: Exception, trace: Path, stage: str, song: str | None) -> Unb
         remedy = "Set store= and temp_dir= to another disk, or raise the limit (ulimit -f), and run again."
     elif isinstance(error, PermissionError):
         what, remedy = f"No permission: {error.filename or error}.", "Change its permissions or its place."
+    elif type(error).__name__ == "LibsndfileError":
+        what = f"An audio file between two stages is damaged or cannot be written: {error}"
+        remedy = "Delete the file (in store/stems, the folder that it is in) and run again."
     else:
         what = f"An unexpected {type(error).__name__}: {str(error).strip() or 'without a message'}."
         remedy = f"This is a defect of unbraid; please report it with {trace}."

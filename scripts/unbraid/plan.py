@@ -132,12 +132,17 @@ class Planner:
     recipe: Callable[[str], Recipe]
     preset: Callable[[str], tuple[str, Preset]]
     probe: Callable[[str], Probed | UnbraidError]
-    complete: Callable[[str], bool]
+    complete: Callable[[str, tuple[str, ...]], bool]
 
     def compile(self, songs: Iterable[Song]) -> Plan:
         plan = Plan()
         for song in songs:
-            plan.songs[song.id] = self._song(plan, song)
+            try:
+                plan.songs[song.id] = self._song(plan, song)
+            except UnbraidError as error:
+                if song.recipe or song.preset:  # the song's own choice, not the configuration's
+                    error.song = song.id
+                raise
         return plan
 
     def _song(self, plan: Plan, song: Song) -> PlannedSong:
@@ -163,9 +168,8 @@ class Planner:
             content: dict[str, Any] = {"unreadable": song.id}
             sha256, duration = None, 0.0
         else:
-            content = {"source": probed.sha256, "start": song.start, "end": song.end}
-            if self.config.truncated == "accept":
-                content["truncated"] = "accept"
+            # Not how damage is taken: a damaged song completes no key but with `truncated: accept`.
+            content = {"source": probed.sha256, "start": song.start or None, "end": song.end}
             stop = probed.duration if song.end is None else min(song.end, probed.duration)
             sha256, duration = probed.sha256, max(0.0, stop - (song.start or 0.0))
         key = keys.key("convert", content)
@@ -200,7 +204,7 @@ class Planner:
         key = keys.key("merge", content, prefix=model.name)
         if key not in plan.separations:
             work = keys.key("separate", {"key": key, "segments": segments.count}, prefix=model.name)
-            separation = Separation(key, work, model, segments, settings, content, self.complete(key))
+            separation = Separation(key, work, model, segments, settings, content, self.complete(key, model.stems))
             plan.separations[key] = separation
             plan.works[work] = separation
         return plan.separations[key]
@@ -221,7 +225,11 @@ def _sources(linear: Linear, mix: Mix, separations: Mapping[str, Separation]) ->
     return tuple(source(term, coefficient) for term, coefficient in linear.items())
 
 
-def complete_in(store: Path) -> Callable[[str], bool]:
-    """Whether a key is whole in this store."""
-    stems = store / "stems"
-    return lambda key: (stems / key / MANIFEST).is_file()
+def complete_in(store: Path) -> Callable[[str, tuple[str, ...]], bool]:
+    """Whether a key with these stems is whole in this store."""
+
+    def complete(key: str, stems: tuple[str, ...]) -> bool:
+        folder = store / "stems" / key
+        return all((folder / name).is_file() for name in (MANIFEST, *(f"{stem}.wav" for stem in stems)))
+
+    return complete

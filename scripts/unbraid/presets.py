@@ -28,7 +28,9 @@ def load(paths: list[Path]) -> dict[str, Preset]:
             try:
                 presets[name] = Preset.model_validate(values)
             except ValidationError as error:
-                details = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+                details = "; ".join(
+                    f"{'.'.join(map(str, item['loc'])) or 'entry'}: {item['msg']}" for item in error.errors()
+                )
                 raise UnbraidError(
                     f"The preset {name!r} in {path} is wrong: {details}.",
                     remedy="A preset has shifts, overlap and precision (exact or fast), and nothing else.",

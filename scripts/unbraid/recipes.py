@@ -111,7 +111,10 @@ def compile_recipe(name: str, written: dict[str, Any], stems_of: Mapping[str, tu
             else:
                 known = [*outputs[step], "residual"]
                 raise _wrong(name, where, f"refers to {step}.{stem}, which does not exist", suggest(stem, known))
-        return {term: coefficient for term, coefficient in total.items() if coefficient}
+        linear = {term: coefficient for term, coefficient in total.items() if coefficient}
+        if not linear:
+            raise _wrong(name, where, f"comes to nothing ({expression})", "Write what should be left.")
+        return linear
 
     stems = {stem: expand(expression, stem, ()) for stem, expression in _mapping(name, "stems", parts["stems"]).items()}
     for stem in stems:
@@ -123,7 +126,7 @@ def compile_recipe(name: str, written: dict[str, Any], stems_of: Mapping[str, tu
 
 
 def _tokens(recipe: str, where: str, expression: str) -> list[tuple[int, str, str]]:
-    part = r"(mix|\w+\.\w+)"
+    part = r"(\w+\.\w+|mix)"
     text = str(expression).strip()
     if not re.fullmatch(rf"-?\s*{part}(\s*[+-]\s*{part})*", text):
         raise _wrong(

@@ -45,7 +45,7 @@ def set_up(
         recipe=functools.cache(lambda name: recipes.compile_recipe(name, recipes.find(written, name), stems_of)),
         preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
         probe=probes.get,
-        complete=complete_in(Path(config.store)) if look and config.reuse else lambda key: False,
+        complete=complete_in(Path(config.store)) if look and config.reuse else lambda key, stems: False,
     )
     ours = [Path(name) for name in ("results", "work", "logs", config.store, config.models)]
     songs, others = collect(config.songs, skip=ours)
@@ -81,7 +81,7 @@ def _pinned(model: catalogue.Model, probes: Probes) -> catalogue.Model:
     def source(written: catalogue.Source) -> catalogue.Source:
         if written.kind != "file" or written.sha256 is not None:
             return written
-        digest = probes.sha256(written.location)
+        digest = probes.sha256(Path(written.location).expanduser())
         if isinstance(digest, UnbraidError):
             raise digest
         return dataclasses.replace(written, sha256=digest)

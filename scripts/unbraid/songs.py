@@ -1,6 +1,7 @@
 """Which songs there are: a folder scanned recursively, or a table."""
 
 import csv
+import io
 import os
 import re
 import unicodedata
@@ -17,7 +18,7 @@ EXTENSIONS = frozenset(
     mp3 mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv
     """.split()
 )
-COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "references")
+COLUMNS = ("song", "path", "start", "end", "recipe", "preset")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,6 @@ class Song:
     end: float | None = None
     recipe: str | None = None
     preset: str | None = None
-    references: str | None = None
 
 
 def song_id(name: str) -> str:
@@ -70,19 +70,24 @@ def _walk(folder: Path, avoid: set[Path], seen: set[Path]) -> Iterator[Path]:
     seen.add(real)
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
-        raise UnbraidError(
-            f"The folder {str(folder)!r} may not be read.",
-            remedy="Change its permissions, or take it out of the songs.",
-        ) from None
+    except OSError:
+        yield folder  # counted among the files that were passed over
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         path = Path(entry.path)
-        if entry.is_dir() and path.suffix.lower().lstrip(".") not in EXTENSIONS:
+        if _is_folder(entry) and path.suffix.lower().lstrip(".") not in EXTENSIONS:
             yield from _walk(path, avoid, seen)
         else:
             yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder without permission: a song that fails by name
+        return False
 
 
 def read_table(table: Path) -> list[Song]:
@@ -90,12 +95,21 @@ def read_table(table: Path) -> list[Song]:
 
     Paths are taken from the working directory. Times are seconds, or `[h:]mm:ss`.
     """
-    with open(table, encoding="utf-8-sig", newline="") as file:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnbraidError(
+            f"{table} is not a table that can be read ({type(error).__name__}).",
+            remedy="Give a folder, or a text file in UTF-8 whose columns are separated by tabs.",
+        ) from None
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
         columns = reader.fieldnames or []
         for column in columns:
             if column not in COLUMNS:
-                raise UnbraidError(f"{table} has an unknown column {column!r}.", remedy=suggest(str(column), COLUMNS))
+                commas = re.search(r"[,;]", str(column))
+                remedy = "Separate columns by tabs." if commas else suggest(str(column), COLUMNS)
+                raise UnbraidError(f"{table} has an unknown column {column!r}.", remedy=remedy)
         missing = [column for column in ("song", "path") if column not in columns]
         if missing:
             raise UnbraidError(
@@ -118,7 +132,6 @@ def _row(table: Path, line: int, row: dict[str, str | None]) -> Song:
         _seconds(table, line, values["end"]),
         values["recipe"],
         values["preset"],
-        values["references"],
     )
 
 

@@ -43,6 +43,8 @@ def test_numbers_may_come_as_text_as_the_command_line_gives_them():
         ({"overlap": 1.0}, "overlap=1.0 is not allowed"),
         ({"segment_seconds": -1}, "segment_seconds=-1 is not allowed"),
         ({"segment_min": 100, "segment_max": 50}, "segment_min (100) is above segment_max (50)"),
+        ({"store": ""}, "store='' is not allowed"),
+        ({"format": "flac", "bit_depth": "float"}, "FLAC cannot hold float"),
         ({"preset": 7, "clip": "scael"}, "Did you mean 'scale'?"),
     ],
 )  # fmt: skip
@@ -50,6 +52,12 @@ def test_a_wrong_key_or_value_is_an_error_that_says_what_to_type(raw, message):
     with pytest.raises(UnbraidError) as caught:
         config.load(raw)
     assert message in str(caught.value)
+
+
+def test_folders_are_spelled_one_way(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    loaded = config.load({"store": "~/st/", "temp_dir": "/tmp//x/", "songs": 2024})
+    assert (loaded.store, loaded.temp_dir, loaded.songs) == ("/home/me/st", "/tmp/x", "2024")
 
 
 def test_environment_variables_are_filled_in(monkeypatch):

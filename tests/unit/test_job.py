@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from unbraid.errors import UnbraidError
 from unbraid.job import job, log, say
@@ -47,6 +48,7 @@ def test_the_log_level_is_what_was_asked_for(tmp_path):
         (UnbraidError("It is odd.", remedy="Even it."), "song 'my song', stage merge: It is odd. Even it."),
         (OSError(errno.ENOSPC, "No space left on device", "x.wav"), "The disk is full: x.wav. Free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "x.wav"), "No permission: x.wav."),
+        (soundfile.LibsndfileError(1), "An audio file between two stages is damaged or cannot be written"),
         (MemoryError(), "The memory of this machine ran out."),
         (ValueError("strange"), "An unexpected ValueError: strange. This is a defect of unbraid"),
     ],

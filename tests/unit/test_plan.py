@@ -39,7 +39,7 @@ PRESETS = {
 }
 
 
-def plan(songs, *, models=None, probe=None, complete=lambda key: False, recipe="one", preset="p", **config):
+def plan(songs, *, models=None, probe=None, complete=lambda key, stems: False, recipe="one", preset="p", **config):
     models = models or {"net": network(), "other": network("other", "1" * 64)}
     stems_of = {name: model.stems for name, model in models.items()}
     settings = Config(recipe=recipe, preset=preset, **config)
@@ -76,7 +76,6 @@ def test_the_same_content_under_two_names_is_separated_once():
         {"models": {"net": network(segment=10.0)}},
         {"models": {"net": network(rate=48000)}},
         {"engine": "torch"},
-        {"truncated": "accept"},
         {"songs_": [Song("s", "abd.wav")]},
         {"songs_": [Song("s", "abc.wav", start=1.0)]},
         {"songs_": [Song("s", "abc.wav", end=1.0)]},
@@ -96,6 +95,8 @@ def test_what_changes_the_bytes_changes_the_key(changed):
         {"format": "flac"},
         {"bit_depth": "16"},
         {"log_level": "debug"},
+        {"truncated": "accept"},
+        {"songs_": [Song("s", "abc.wav", start=0.0)]},
         {"seed": 5},  # without shifts there is nothing to seed
         {"models": {"net": network(description="other words", licence="other terms")}},
         {"songs_": [Song("other", "abc.wav")]},
@@ -150,6 +151,17 @@ def test_a_song_that_cannot_be_probed_still_gets_a_job_of_its_own():
     assert key(made, "bad") != key(made, "bad2")
 
 
+def test_a_songs_own_wrong_recipe_is_told_with_the_song():
+    def unknown(name):
+        raise UnbraidError("No.", remedy="Yes.")
+
+    planner = Planner(Config(), dict().__getitem__, unknown, unknown, lambda path: None, lambda key, stems: False)
+    with pytest.raises(UnbraidError, match="song 's': No"):
+        planner.compile([dataclasses.replace(SONG, recipe="x")])
+    with pytest.raises(UnbraidError, match=r"^No"):
+        planner.compile([SONG])
+
+
 def test_songs_may_have_their_own_recipe_and_preset():
     made = plan([SONG, dataclasses.replace(SONG, id="t", recipe="two", preset="q")])
     assert (made.songs["t"].recipe.name, made.songs["t"].preset) == ("two", "q")
@@ -157,13 +169,14 @@ def test_songs_may_have_their_own_recipe_and_preset():
     assert set(made.models) == {"net", "other"}
 
 
-def test_a_key_is_complete_once_its_manifest_is_there(tmp_path):
+def test_a_key_is_complete_once_its_manifest_and_all_its_stems_are_there(tmp_path):
     complete = complete_in(tmp_path)
     (tmp_path / "stems" / "k").mkdir(parents=True)
     (tmp_path / "stems" / "k" / "vocals.wav").touch()
-    assert not complete("k")
+    assert not complete("k", ("vocals",))
     (tmp_path / "stems" / "k" / MANIFEST).touch()
-    assert complete("k")
+    assert complete("k", ("vocals",))
+    assert not complete("k", ("vocals", "drums"))
 
 
 def test_a_model_without_weights_has_nothing_to_set():

@@ -33,6 +33,12 @@ def test_an_unknown_preset_gets_a_suggestion():
         presets.choose(SHIPPED, "balance", Config())
 
 
+def test_a_preset_that_is_no_table_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "p.yaml").write_text("mine: 3")
+    with pytest.raises(UnbraidError, match=r"preset 'mine' .* entry"):
+        presets.load([tmp_path / "p.yaml"])
+
+
 def test_a_wrong_preset_is_an_error_that_names_it(tmp_path):
     (tmp_path / "p.yaml").write_text("mine: {shifts: -1, overlap: 0.1, precision: fast}")
     with pytest.raises(UnbraidError, match=r"preset 'mine' .* shifts"):

@@ -168,7 +168,7 @@ def test_a_known_song_is_not_read_again(song, tmp_path, monkeypatch):
     assert Probes(tmp_path / "memo").sha256(song) == first.sha256
 
 
-def test_a_known_error_is_not_found_out_again(tmp_path, monkeypatch):
+def test_an_error_is_found_out_again_without_hashing_the_file_again(tmp_path, monkeypatch):
     path = bad_files(tmp_path)["is not audio"]
     first = Probes(tmp_path / "memo").get(path)
     monkeypatch.setattr(files, "sha256", lambda path: pytest.fail("hashed again"))
@@ -288,3 +288,15 @@ def test_a_memo_holds_what_the_probe_holds(song, tmp_path):
     (memo,) = (tmp_path / "memo").iterdir()
     kept = json.loads(memo.read_text())
     assert {"sha256": kept["sha256"], **kept["probe"]} == dataclasses.asdict(found)
+
+
+def test_an_error_that_has_gone_away_is_forgotten(tmp_path, song, monkeypatch):
+    from unbraid.audio import probe as module
+
+    probes = Probes(tmp_path / "memo")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            module, "_probe", lambda path, sha256: (_ for _ in ()).throw(UnbraidError("No.", remedy="Yes."))
+        )
+        assert isinstance(probes.get(song), UnbraidError)
+    assert not isinstance(probes.get(song), UnbraidError)

@@ -44,6 +44,12 @@ def test_a_residual_is_the_input_minus_the_outputs_also_down_a_chain():
     assert made.stems["rest"] == {**residual, Term("second", "copy"): -1}
 
 
+def test_steps_may_have_names_that_begin_with_mix():
+    steps = {"mixed": {"model": "same", "input": "mix"}, "mix2": {"model": "same", "input": "mixed.copy"}}
+    made = compile_recipe("r", written(steps, x="mix - mixed.copy + mix2.copy"), MODELS)
+    assert made.stems["x"] == {MIX: 1, Term("mixed", "copy"): -1, Term("mix2", "copy"): 1}
+
+
 def test_what_cancels_out_is_gone():
     steps = {"a": {"model": "same", "input": "mix"}}
     assert compile_recipe("r", written(steps, x="mix - a.copy + a.copy"), MODELS).stems["x"] == {MIX: 1}
@@ -63,6 +69,7 @@ def test_what_cancels_out_is_gone():
         (written({"a": {"model": "same", "imput": "mix"}}), "Did you mean 'input'?"),
         (written({"a": {"model": "same"}}), "lacks 'input'"),
         ({"steps": {}}, "lacks 'stems'"),
+        (written({"a": {"model": "same", "input": "mix"}}, v="mix - mix"), "'v' comes to nothing (mix - mix)"),
         ("text", "is not a table"),
         (["a"], "is not a table"),
         ({"steps": ["a"], "stems": {"x": "mix"}}, "steps is not a table"),

@@ -34,7 +34,7 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
         with wav.create(folder / f"{name}.wav", RATE, 2) as file:
             file.write(audio)
     told = {
-        "frames": len(mix), "rate": RATE, "channels": 2, "source_channels": 2, "downmixed": False,
+        "frames": len(mix), "rate": RATE, "channels": 2, "source_channels": 2, "downmixed": False, "damaged": False,
         "seconds": 2.0, "created": stamp(10),
     }  # fmt: skip
     write_json(folder / "mix.json", {**told, **(source or {})})
@@ -138,9 +138,13 @@ def test_with_several_steps_the_times_say_which(tmp_path, fresh):
 
 
 def test_what_a_user_should_know_is_among_the_notices(tmp_path, fresh):
-    source = {"source_channels": 6, "downmixed": True}
+    source = {"source_channels": 6, "downmixed": True, "damaged": True}
     quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX, source=source)
-    assert quality["notices"] == ["fell back", "The source has 6 channels; it was downmixed to stereo."]
+    assert quality["notices"] == [
+        "fell back",
+        "The source is damaged; the 1.00 s before that were taken (truncated: accept).",
+        "The source has 6 channels; it was downmixed to stereo.",
+    ]
 
 
 def test_provenance_says_where_everything_came_from(tmp_path, fresh):

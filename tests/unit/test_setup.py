@@ -102,6 +102,7 @@ def test_what_the_store_holds_counts_unless_it_must_not(desk):
     manifest = desk / "store/stems" / key / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.touch()
+    manifest.with_name("copy.wav").touch()
 
     def complete(**options):
         return next(iter(planned(recipe="identity", **options)[1].songs["a"].separations.values())).complete

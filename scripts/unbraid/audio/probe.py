@@ -133,9 +133,11 @@ class Probes:
         memo = memo or {"version": _VERSION, "stamp": stamp, "sha256": _hash(path)}
         if find:
             memo[part] = find(memo["sha256"])
+        # An error is not remembered: what cannot be read today may be read tomorrow. The hash is.
+        kept = {name: value for name, value in memo.items() if name != "probe" or "error" not in value}
         try:
             if _stamp(path.stat()) == stamp:  # else somebody is still writing it
-                files.write_json(place, memo)
+                files.write_json(place, kept)
         except (OSError, UnicodeError):  # UnicodeError: an error that quotes a name which is not UTF-8
             pass
         return memo
@@ -152,7 +154,7 @@ def _read(place: Path, stamp: list[int]) -> dict[str, Any] | None:
         if memo["version"] != _VERSION or memo["stamp"] != stamp or len(memo["sha256"]) != 64:
             return None
         found = memo.get("probe")
-        if found is not None and set(found) not in ({"error", "remedy"}, _FIELDS):
+        if found is not None and set(found) != _FIELDS:
             return None
         return dict(memo)
     except (OSError, ValueError, LookupError, TypeError):

@@ -26,6 +26,7 @@ def create(
     With format "RF64" the file is a plain RIFF wav while it stays below 4 GiB, and RF64 (EBU Tech 3306) beyond that.
     Raises: OSError when the disk is full or fails (libsndfile itself only says "system error").
     """
+    open(path, "wb").close()  # says why it cannot be written, which libsndfile does not
     with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as file:
         if format == "RF64":
             # No PEAK chunk, which holds the time of day, so that equal audio is equal bytes: libsndfile 1.2.2 leaves it

@@ -1,5 +1,6 @@
 """Stage report: what was delivered, measured on the delivered files, and where it came from."""
 
+import os
 import platform
 from collections.abc import Mapping
 from itertools import combinations
@@ -68,7 +69,8 @@ def report(
         provenance,
         {
             "song": song["id"],
-            "path": song["path"],
+            # JSON is UTF-8; a name on disk need not be.
+            "path": os.fsencode(song["path"]).decode("utf-8", "backslashreplace"),
             "source_sha256": song["sha256"],
             "window": {"start": song["start"], "end": song["end"]},
             "recipe": song["recipe"],
@@ -109,6 +111,9 @@ def _seconds(source: Any, delivered: Any, separations: Mapping[str, Any]) -> dic
 
 def _notices(source: Any, delivered: Any, separations: Mapping[str, Any]) -> list[str]:
     notices = [notice for made in separations.values() for notice in made["notices"]]
+    if source["damaged"]:
+        length = source["frames"] / source["rate"]
+        notices.append(f"The source is damaged; the {length:.2f} s before that were taken (truncated: accept).")
     if source["downmixed"]:
         notices.append(f"The source has {source['source_channels']} channels; it was downmixed to stereo.")
     if delivered["gain"] != 1.0:

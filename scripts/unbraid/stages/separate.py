@@ -84,6 +84,8 @@ def _passes(
 ) -> None:
     """Sum all passes into `target`. The running sum lives in a file, so that memory depends on no length."""
     offset, scale = session.level()
+    if temp_dir:
+        temp_dir.mkdir(parents=True, exist_ok=True)
     passes = session.passes if statistics.peak > 0 else []  # digital silence separates into silence
     with tempfile.TemporaryDirectory(prefix="unbraid-", dir=temp_dir or target.parent) as scratch:
         running: Path | None = None
