@@ -3,6 +3,8 @@
 The network is an untrained one, made here: what it computes is of no interest, only when it is asked.
 """
 
+import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -103,3 +105,27 @@ def test_a_song_that_outgrows_a_limit_on_the_size_of_files_fails_alone_with_a_re
     assert "Traceback" not in run.text
     assert desk.partials() == []
     assert set(desk.audio()) == {"a/vocals.wav"}
+
+
+def test_the_number_of_cores_changes_no_bit(desk):
+    (desk.path / "config/recipes.yaml").write_text(ON_THE_MIX)
+    mine: dict[str, object] = {"recipe": "mine-2", "device": "cpu"}
+    desk.good("--cores", "1", **mine)
+    one = desk.audio()
+    (manifest,) = desk.path.glob("store/stems/*/manifest.json")
+    assert json.loads(manifest.read_text())["threads"] == [2]
+    shutil.rmtree(desk.path / "store")
+    shutil.rmtree(desk.path / "results")
+    desk.good("--cores", "2", **mine)
+    assert desk.audio() == one
+    assert set(one) == {"a/vocals.wav"}
+
+
+def test_another_device_or_scratch_folder_redoes_no_finished_segment(desk):
+    (desk.path / "config/recipes.yaml").write_text(ON_THE_MIX)
+    mine: dict[str, object] = {"recipe": "mine-2", "segment_seconds": 0.5}
+    desk.good("--until", "separate", "--notemp", **mine, device="cpu")
+    assert len(list(desk.path.glob("work/separated/*/*.wav"))) == 3
+    again = desk.good("--notemp", **mine, device="auto", temp_dir=desk.path / "scratch" / "deep")
+    assert again.ran["separate"] == 0
+    assert again.ran["merge_tiny-2.0"] == 1
