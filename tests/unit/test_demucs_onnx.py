@@ -14,6 +14,7 @@ import real_weights
 import tiny_networks
 from unbraid import catalogue
 from unbraid.backends import demucs_onnx, demucs_weights
+from unbraid.backends.weights import verify
 from unbraid.errors import UnbraidError
 
 # The sha256 that demucs.cpp's conversion of upstream's 955717e8-8726e21a.th to ggml has, as published with it.
@@ -192,7 +193,7 @@ def test_the_rebuilt_weights_are_upstreams_bit_for_bit():
 @pytest.mark.weights
 def test_the_real_weights_are_pinned_and_do_as_onnxruntime_recorded():
     model, folder = real_weights.htdemucs()
-    demucs_weights.verify(folder, model)
+    verify(folder, model)
     checkpoint, _ = demucs_weights.read(folder / "955717e8.safetensors")
     assert demucs_weights.tensors_sha256(checkpoint.state) == model.weights[0].sha256
     network = demucs_weights.build(checkpoint, folder)

@@ -10,8 +10,8 @@ from demucs.htdemucs import HTDemucs
 
 from stages_by_hand import REFERENCE, separated
 from test_upstream_parity import tiny_model
-from unbraid.backends import demucs as backend
 from unbraid.backends import device
+from unbraid.backends import torch_session as backend
 from unbraid.backends.session import Statistics, load
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json
@@ -32,7 +32,7 @@ class Memory:
 
     def __init__(self, monkeypatch, fits, error=FULL):
         self.sizes = []
-        real = backend.DemucsSession._evaluate
+        real = backend.TorchSession._evaluate
 
         def evaluate(session, index, chunks):
             self.sizes.append((session.device, len(chunks)))
@@ -44,7 +44,7 @@ class Memory:
             finally:
                 session.device = where
 
-        monkeypatch.setattr(backend.DemucsSession, "_evaluate", evaluate)
+        monkeypatch.setattr(backend.TorchSession, "_evaluate", evaluate)
         monkeypatch.setattr(backend, "resolve", lambda name: ("mps", []))
         monkeypatch.setattr(backend.torch.mps, "empty_cache", lambda: None)
         monkeypatch.setattr(backend, "BATCH", {"mps": 4})

@@ -18,6 +18,7 @@ from tenacity import wait_none
 import tiny_networks
 from unbraid import catalogue, download
 from unbraid.backends import demucs_weights
+from unbraid.backends.weights import verify
 from unbraid.catalogue import Source, Weights
 from unbraid.errors import UnbraidError
 from unbraid.fetch import fetch
@@ -110,7 +111,7 @@ def refused(model, folder: Path) -> str:
 
 def is_whole(model, folder: Path) -> bool:
     """The folder holds exactly what a fetch should leave, and it is the network of the tests."""
-    demucs_weights.verify(folder, model)
+    verify(folder, model)
     found = demucs_weights.load(folder / "one.safetensors").state_dict()
     expected = tiny_networks.network().half().float().state_dict()
     return all(torch.equal(found[name], expected[name]) for name in expected) and not (folder / ".downloads").exists()
@@ -344,7 +345,7 @@ def test_the_identity_model_is_only_a_record(folder):
     model = catalogue.load([HOME / "config/models.yaml"])["identity"]
     get(model, folder)
     assert [path.name for path in folder.iterdir()] == ["model.json"]
-    demucs_weights.verify(folder, model)
+    verify(folder, model)
 
 
 def test_a_full_disk_is_an_error_that_says_how_much_to_free(server, folder):

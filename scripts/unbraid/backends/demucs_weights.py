@@ -14,13 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unbraid.errors import UnbraidError
-from unbraid.files import read_json, replacing, sha256
+from unbraid.backends.weights import damaged
+from unbraid.errors import UnavailableError, UnbraidError
+from unbraid.files import replacing
 
 if TYPE_CHECKING:
     import torch
 
-    from unbraid.catalogue import Model
+    from unbraid.catalogue import Model, Weights
 
 CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
 """The networks that may be built. A name in a file is looked up here and never imported."""
@@ -92,7 +93,7 @@ def _explained(path: str | Path, error: Exception) -> UnbraidError:
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, *_MALFORMED):
         refused = []
     if not refused:
-        return _unreadable(path, error)
+        return damaged(path, error)
     if any(name.startswith("diffq.") for name in refused) and not _quantizers():
         return _needs_diffq(path)
     return UnbraidError(
@@ -106,14 +107,6 @@ def _needs_diffq(path: str | Path) -> UnbraidError:
     return UnbraidError(
         f"The weights in {path} are quantized with diffq, which is not installed.",
         remedy="Run `pip install diffq` in unbraid's environment and start again, or use the model without `_q`.",
-    )
-
-
-def _unreadable(path: str | Path, error: Exception) -> UnbraidError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return UnbraidError(
-        f"The weight file {path} is damaged or cut short ({reason}).",
-        remedy=f"Delete {path} (and the model.json beside it) and run again.",
     )
 
 
@@ -211,14 +204,14 @@ def read(path: str | Path) -> tuple[Checkpoint, dict[str, str]]:
             metadata = dict(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error) from error
     if metadata.get("klass") not in CLASSES or "structure" in metadata:  # `structure`: diffq's packed tensors
         raise _not_demucs(path)
     try:
         args, kwargs = _decoded(json.loads(metadata["args"])), _decoded(json.loads(metadata["kwargs"]))
         return Checkpoint(metadata["klass"], tuple(args), dict(kwargs), state), metadata
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error) from error
 
 
 def build(checkpoint: Checkpoint, path: str | Path) -> Any:
@@ -230,7 +223,7 @@ def build(checkpoint: Checkpoint, path: str | Path) -> Any:
     try:
         network.load_state_dict(checkpoint.state, strict=True)
     except RuntimeError as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error) from error
     return network.eval()
 
 
@@ -238,7 +231,7 @@ def _network(path: str | Path, klass: str, args: Sequence[Any], kwargs: Mapping[
     try:
         return _classes()[klass](*args, **kwargs)
     except (RuntimeError, ZeroDivisionError, *_MALFORMED) as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error) from error
 
 
 def load(path: str | Path) -> Any:
@@ -259,34 +252,43 @@ def tensors_sha256(state: "Mapping[str, torch.Tensor]") -> str:
     return digest.hexdigest()
 
 
-def verify(folder: Path, model: "Model") -> None:
-    """Check that the files in `folder` are whole and are the weights that the catalogue means.
+def kept_name(weights: "Weights") -> str:
+    return f"{weights.name}.safetensors"
 
-    Reads each file once. Raises UnbraidError that says what to delete.
-    """
-    record = folder / "model.json"
-    try:
-        entries = read_json(record)["weights"]
-        known = {weights.name: entries[weights.name] for weights in model.weights}
-        digests = {name: (entry["tensors_sha256"], entry["source_sha256"]) for name, entry in known.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnbraidError(
-            f"The model {model.name!r} in {folder} is not whole: {record.name} is missing or damaged.",
-            remedy=f"Delete {record} and run again.",
-        ) from error
-    for weights in model.weights:
-        path = folder / f"{weights.name}.safetensors"
-        if not weights.admits(*digests[weights.name]):
-            raise UnbraidError(
-                f"The weights in {path} are not those that the catalogue names for {model.name!r}.",
-                remedy=f"Delete {folder} and run again.",
-            )
-        try:
-            whole = sha256(path) == known[weights.name]["sha256"]
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        if not whole:
-            raise UnbraidError(
-                f"The weight file {path} has changed since it was made (its sha256 is not that in {record.name}).",
-                remedy=f"Delete {path} and {record} and run again.",
-            )
+
+def keep(path: Path, target: Path, model: "Model", weights: "Weights", notes: dict[str, str]) -> dict[str, Any]:
+    """Convert a file of weights to safetensors, once its network is the one that the catalogue describes."""
+    checkpoint, origin = _ready(target, weights) if path == target else (_convert(path), notes["source_sha256"])
+    tensors = tensors_sha256(checkpoint.state)
+    if weights.sha256 not in (None, tensors):
+        raise UnavailableError(f"its tensors have the sha256 {tensors[:16]}… and should have {weights.sha256[:16]}…")
+    network = build(checkpoint, target)
+    found = (tuple(network.sources), network.samplerate, network.audio_channels)
+    if found != (model.stems, model.rate, model.channels):
+        raise UnavailableError(f"its stems, rate and channels are {found}, not those of the catalogue")
+    if path != target:
+        save(target, checkpoint, {**notes, "tensors_sha256": tensors})
+    return {"source_sha256": origin, "tensors_sha256": tensors}
+
+
+def _ready(path: Path, weights: "Weights") -> tuple[Checkpoint, str]:
+    checkpoint, notes = read(path)
+    origin = notes.get("source_sha256", "")
+    tensors = tensors_sha256(checkpoint.state)
+    if notes.get("tensors_sha256", tensors) != tensors:
+        raise UnavailableError("it is damaged")
+    if not weights.admits(tensors, origin):
+        raise UnavailableError("it holds other weights than the catalogue names")
+    return checkpoint, origin or (tensors if weights.sha256 else "")
+
+
+def _convert(path: Path) -> Checkpoint:
+    from unbraid.backends import demucs_onnx
+
+    if path.suffix == ".safetensors":
+        return read(path)[0]
+    if path.suffix != ".onnx":
+        return load_checkpoint(path)
+    checkpoint = demucs_onnx.rebuild(path)
+    demucs_onnx.check_golden(build(checkpoint, path), path)
+    return checkpoint

@@ -1,5 +1,7 @@
 """The protocol between the separate stage and the backends. Backends do no audio file I/O and know nothing of Snakemake."""
 
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unbraid.backends import registry
 from unbraid.catalogue import Model
-from unbraid.errors import UnbraidError
-from unbraid.grid import Grid
+from unbraid.grid import Chunk, Grid, triangle
 
 Audio = NDArray[np.float32]
+MAX_SHIFT = 0.5  # seconds, as demucs
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,26 @@ class Pass:
     weights: tuple[float, ...]
 
 
+def passes(
+    networks: Iterable[tuple[int, Sequence[float]]], settings: dict[str, Any], rate: int, multiple: int = 1
+) -> list[Pass]:
+    """Every network over every seeded shift that the settings ask for, on grids with a triangular window.
+
+    networks: for each the frames of its chunks, and its share of each stem; shares of a stem add up to 1.
+    multiple: of frames, that the stride is rounded down to.
+    """
+    draw = random.Random(settings.get("seed", 0))
+    largest = int(MAX_SHIFT * rate)
+    made = []
+    for index, (chunk, shares) in enumerate(networks):
+        stride = max(int((1 - settings["overlap"]) * chunk) // multiple, 1) * multiple
+        # A shift moves the grid's origin to before the song: upstream pads the song and cuts it at a random offset.
+        origins = [draw.randint(0, largest) - largest for _ in range(settings["shifts"])] or [0]
+        weights = tuple(float(share) / len(origins) for share in shares)
+        made += [Pass(Grid(chunk, stride, triangle(chunk), origin), index, weights) for origin in origins]
+    return made
+
+
 class Session(Protocol):
     """A loaded model on a device. All audio is float32 at the model's rate and in the level of the mix."""
 
@@ -47,17 +70,36 @@ class Session(Protocol):
     batch: int  # chunks that one call takes
     notices: list[str]  # what a user should know about how it ran: fallbacks, warnings
 
+    def survey(self, blocks: Iterator[Audio]) -> None:
+        """Called once, before the first chunk: what a backend must know of the whole song beyond its `Statistics`.
+
+        blocks: the whole input, [frames, channels] each; a backend that needs nothing leaves them unread.
+        """
+
     def level(self) -> tuple[np.float32, np.float32]:
         """(offset, scale): the network sees (audio - offset) / scale, and its output is taken back."""
 
     def valid_length(self, one: Pass, length: int) -> int:
         """Frames that the network is shown for a chunk of `length` frames (centred, real audio around it)."""
 
-    def separate(self, one: Pass, chunks: Audio) -> Audio:
-        """[chunks, channels, frames] → [chunks, stems, channels, frames]."""
+    def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
+        """[chunks, channels, frames] → [chunks, stems, channels, frames]. chunks: where in the song they are."""
 
     def close(self) -> None:
         """Free the device's memory."""
+
+
+class Plain:
+    """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
+
+    def survey(self, blocks: Iterator[Audio]) -> None:
+        pass
+
+    def level(self) -> tuple[np.float32, np.float32]:
+        return np.float32(0), np.float32(1)
+
+    def valid_length(self, one: Pass, length: int) -> int:
+        return length
 
 
 def load(
@@ -65,17 +107,9 @@ def load(
 ) -> Session:
     """The session of a model's backend. Only that backend's packages are imported.
 
-    folder: where the model's files are. settings: what the preset asks for. threads: of the CPU, for this job.
+    folder: where the model's files are. settings: what the preset, the configuration and the step ask for.
+    threads: of the CPU, for this job. Raises: UnbraidError for a device or an engine that cannot be had.
     """
-    if model.backend == "identity":
-        from unbraid.backends.identity import IdentitySession
-
-        return IdentitySession(statistics)
-    if model.backend == "demucs":
-        from unbraid.backends.demucs import DemucsSession
-
-        return DemucsSession(model, folder, statistics, settings, device, threads)
-    raise UnbraidError(
-        f"The model {model.name!r} asks for the backend {model.backend!r}, which does not exist.",
-        remedy="Known: demucs, identity.",
-    )
+    session = registry.session_class(registry.find(model.backend))
+    made: Session = session(model, folder, statistics, settings, device, threads)
+    return made

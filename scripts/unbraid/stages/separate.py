@@ -52,6 +52,8 @@ def separate(
     audio_seconds = (stop - start) / statistics.rate
     progress = Progress(audio_seconds * len(session.passes), label or model.name)
     try:
+        if statistics.peak > 0:
+            session.survey(wav.blocks(mix))
         with replacing(stems) as partial:
             _passes(session, mix, partial, statistics, start, stop, len(model.stems), temp_dir, progress)
         device_used, engine, notices = session.device, session.engine, session.notices
@@ -125,7 +127,7 @@ def _one_pass(
     def outputs() -> Iterator[tuple[Chunk, Audio]]:
         for group in _same_length(session, one, chunks):
             shown = np.stack([_shown(session, one, chunk, source, statistics) for chunk in group])
-            for chunk, output in zip(group, session.separate(one, shown), strict=True):
+            for chunk, output in zip(group, session.separate(one, shown, group), strict=True):
                 surplus = output.shape[-1] - chunk.length
                 left = surplus // 2
                 yield chunk, output[..., left : left + chunk.length]

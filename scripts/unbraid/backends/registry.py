@@ -1,0 +1,57 @@
+"""The backends by name: where each one's code is, and what of it the plan must know. Imports none of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from unbraid.errors import UnbraidError, suggest
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A family of models that one piece of code runs.
+
+    session: `module:class`, a `Session` (see `unbraid.backends.session`) that takes the arguments of `session.load`.
+    weights: the module that keeps its weights (see `unbraid.backends.weights.Keeper`); None where there are none.
+    settings: which settings of a preset change its bytes, and so enter its keys; `seed` joins them where `seeded` says.
+    options: what a step of a recipe may say to it, with the default; all of it enters keys.
+    engines: what may execute its networks.
+    """
+
+    session: str
+    weights: str | None
+    settings: tuple[str, ...]
+    engines: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+CHUNKED = ("shifts", "overlap", "precision")
+
+BACKENDS = {
+    "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
+    "demucs": Backend("unbraid.backends.demucs:DemucsSession", "unbraid.backends.demucs_weights", CHUNKED, ("torch",)),
+}
+
+
+def find(name: str) -> Backend:
+    """The backend of this name. Raises: UnbraidError with the nearest known one."""
+    if name not in BACKENDS:
+        raise UnbraidError(f"There is no backend {name!r}.", remedy=suggest(name, BACKENDS))
+    return BACKENDS[name]
+
+
+def session_class(backend: Backend) -> Any:
+    module, _, name = backend.session.partition(":")
+    return getattr(import_module(module), name)
+
+
+def keeper(backend: Backend) -> Any:
+    """The module that keeps the backend's weights, a `Keeper`."""
+    if backend.weights is None:
+        raise ValueError("a backend without weights has nothing to keep")
+    return import_module(backend.weights)
+
+
+def engines() -> Iterable[str]:
+    return sorted({engine for backend in BACKENDS.values() for engine in backend.engines})
