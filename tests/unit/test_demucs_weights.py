@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 import tiny_networks
 from unbraid.backends import demucs_weights as weights
+from unbraid.backends.weights import verify
 from unbraid.catalogue import Source
 from unbraid.errors import UnbraidError
 from unbraid.fetch import fetch
@@ -250,7 +251,7 @@ def test_the_digest_of_tensors_does_not_depend_on_the_precision_or_order_they_ar
 def test_what_fetch_leaves_passes_verification(tmp_path):
     model, folder = fetched(tmp_path)
     before = (folder / "one.safetensors").read_bytes()
-    weights.verify(folder, model)
+    verify(folder, model)
     assert (folder / "one.safetensors").read_bytes() == before
 
 
@@ -261,7 +262,7 @@ def test_a_flipped_bit_is_an_error_that_says_to_delete_the_file_and_run_again(tm
     data[-1000] ^= 1
     path.write_bytes(data)
     with pytest.raises(UnbraidError, match=r"Delete .*one\.safetensors and .*model\.json and run again"):
-        weights.verify(folder, model)
+        verify(folder, model)
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"weights": {"one": {"sha256": "a"}}}'])
@@ -271,14 +272,14 @@ def test_a_missing_or_broken_record_is_an_error_that_says_to_run_again(tmp_path,
     if text is not None:
         (folder / "model.json").write_text(text)
     with pytest.raises(UnbraidError, match=r"Delete .*model\.json and run again"):
-        weights.verify(folder, model)
+        verify(folder, model)
 
 
 def test_a_missing_weight_file_is_an_error_that_names_it(tmp_path):
     model, folder = fetched(tmp_path)
     (folder / "one.safetensors").unlink()
     with pytest.raises(UnbraidError, match=r"one\.safetensors"):
-        weights.verify(folder, model)
+        verify(folder, model)
 
 
 def test_weights_other_than_the_catalogue_now_names_are_an_error(tmp_path):
@@ -287,4 +288,4 @@ def test_weights_other_than_the_catalogue_now_names_are_an_error(tmp_path):
     elsewhere = replace(model.weights[0].sources[0], sha256=DIGEST)
     for other in (pinned, replace(model, weights=(replace(model.weights[0], sources=(elsewhere,)),))):
         with pytest.raises(UnbraidError, match="not those that the catalogue names"):
-            weights.verify(folder, other)
+            verify(folder, other)
