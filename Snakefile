@@ -12,6 +12,7 @@ include: "rules/convert.smk"
 include: "rules/segment.smk"
 include: "rules/separate.smk"
 include: "rules/merge.smk"
+include: "rules/ensemble.smk"
 include: "rules/deliver.smk"
 include: "rules/report.smk"
 

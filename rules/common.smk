@@ -97,10 +97,9 @@ def delivery_file(song):
 
 
 def manifest_files(song):
-    return {
-        step: f"{STEMS}/{made.key}/manifest.json"
-        for step, made in plan.songs[song].separations.items()
-    }
+    """The manifests of all that the song's stems are made of, by step."""
+    made = plan.songs[song].separations | plan.songs[song].ensembles
+    return {step: f"{STEMS}/{one.key}/manifest.json" for step, one in made.items()}
 
 
 def song_targets(song):
@@ -168,6 +167,23 @@ def deliver_input(wildcards):
         "sources": list(dict.fromkeys(sources)),
         "mix_info": mix_file(planned.mix.key, "mix.json"),
     }
+
+
+def ensemble_input(wildcards):
+    made = plan.ensembles[wildcards.key]
+    sources = [source_file(source) for member in made.members for source in member]
+    return {
+        "sources": list(dict.fromkeys(sources)),
+        "mix_info": mix_file(made.mix, "mix.json"),
+    }
+
+
+def member_files(made):
+    """Each member of an ensemble as (coefficient, file) pairs."""
+    return [
+        [(source.coefficient, source_file(source)) for source in member]
+        for member in made.members
+    ]
 
 
 def stem_files(song):

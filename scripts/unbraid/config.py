@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from unbraid.backends import registry
 from unbraid.errors import UnbraidError, suggest
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -23,7 +24,7 @@ def _folder(value: str) -> str:
 
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_folder)]
-TEXT = ("songs", "recipe", "preset", "store", "models", "temp_dir", "bit_depth")
+TEXT = ("songs", "prompts", "filter", "recipe", "preset", "store", "models", "temp_dir", "bit_depth")
 
 
 class Config(BaseModel):
@@ -39,7 +40,10 @@ class Config(BaseModel):
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps|mlx)$",
         description="where networks run: auto, cpu, cuda, cuda:N, mps or mlx",
     )
-    engine: Literal["auto", "torch"] = Field("auto", description="what executes the network: auto or torch")
+    engine: str = Field("auto", description=f"what executes the networks: auto, {', '.join(registry.engines())}")
+    prompts: str = Field(
+        "", description="what the prompted steps of the recipe look for, in their order, separated by `;`"
+    )
     format: Literal["wav", "flac"] = Field("wav", description="format of the files that `all` delivers: wav or flac")
     bit_depth: Literal["auto", "16", "24", "float"] = Field(
         "auto",
@@ -71,6 +75,10 @@ class Config(BaseModel):
     temp_dir: Annotated[str, AfterValidator(_folder)] = Field(
         "", description="folder for scratch files of a job; empty means beside its output"
     )
+    filter: str = Field(
+        "",
+        description="which models `models_list` shows: words, or `licence:MIT`, `stems:vocals`, `backend:spleeter` …",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="how much jobs write to their logs"
     )
@@ -98,6 +106,10 @@ def load(raw: dict[str, Any]) -> Config:
         raise UnbraidError(
             "The configuration is wrong: FLAC cannot hold float samples.",
             remedy="Set bit_depth=24 or auto, or format=wav.",
+        )
+    if config.engine not in (known := ["auto", *registry.engines()]):
+        raise UnbraidError(
+            f"The configuration is wrong: there is no engine {config.engine!r}.", remedy=suggest(config.engine, known)
         )
     if config.segment_min > config.segment_max:
         raise UnbraidError(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from unbraid import keys
+from unbraid.backends import registry
 from unbraid.catalogue import Model
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.grid import segment_count
 from unbraid.presets import Preset
-from unbraid.recipes import Linear, Recipe, Term
+from unbraid.recipes import ENSEMBLE, Ensemble, Linear, Recipe, Step, Term
 from unbraid.songs import Song
 
 MANIFEST = "manifest.json"  # written last: a key of the store is complete when it is there
@@ -86,14 +87,29 @@ class Separation:
 
 
 @dataclass(frozen=True)
+class PlannedEnsemble:
+    """What `ensemble` makes: several versions of one stem, each a linear combination of files, made into one."""
+
+    key: str
+    song: str
+    mix: str
+    members: tuple[tuple[Source, ...], ...]
+    method: str
+    weights: tuple[float, ...]
+    content: dict[str, Any]
+    complete: bool
+
+
+@dataclass(frozen=True)
 class PlannedSong:
-    """A song with its recipe compiled into files: the separations it needs, by step, and the sources of each stem."""
+    """A song with its recipe compiled into files: the separations and ensembles it needs, by step, and the sources of each stem."""
 
     song: Song
     recipe: Recipe
     preset: str
     mix: Mix
     separations: dict[str, Separation]
+    ensembles: dict[str, PlannedEnsemble]
     stems: dict[str, tuple[Source, ...]]
 
 
@@ -105,6 +121,7 @@ class Plan:
     mixes: dict[str, Mix] = field(default_factory=dict)
     segments: dict[str, Segments] = field(default_factory=dict)
     separations: dict[str, Separation] = field(default_factory=dict)
+    ensembles: dict[str, PlannedEnsemble] = field(default_factory=dict)
     works: dict[str, Separation] = field(default_factory=dict)
 
     @property
@@ -140,7 +157,7 @@ class Planner:
             try:
                 plan.songs[song.id] = self._song(plan, song)
             except UnbraidError as error:
-                if song.recipe or song.preset:  # the song's own choice, not the configuration's
+                if song.recipe or song.preset or song.prompts:  # the song's own choice, not the configuration's
                     error.song = song.id
                 raise
         return plan
@@ -151,15 +168,50 @@ class Planner:
         mix = self._mix(song)
         mix = plan.mixes.setdefault(mix.key, mix)
         separations: dict[str, Separation] = {}
+        ensembles: dict[str, PlannedEnsemble] = {}
+        made: dict[str, str] = {}
+        prompts = self._prompts(song, recipe)
         for step in recipe.steps:
+            if isinstance(step, Ensemble):
+                ensemble = self._ensemble(step, mix, made)
+                ensembles[step.name] = plan.ensembles.setdefault(ensemble.key, ensemble)
+                made[step.name] = ensemble.key
+                continue
             model = self.model(step.model)
-            sources = _sources(step.input, mix, separations)
-            segments = self._segments(mix, sources, model)
+            segments = self._segments(mix, _sources(step.input, mix, made), model)
             segments = plan.segments.setdefault(segments.key, segments)
-            separation = self._separation(segments, model, preset, plan)
+            separation = self._separation(segments, model, preset, {**step.options, **prompts.get(step.name, {})}, plan)
             separations[step.name] = separation
-        stems = {stem: _sources(linear, mix, separations) for stem, linear in recipe.stems.items()}
-        return PlannedSong(song, recipe, preset_name, mix, separations, stems)
+            made[step.name] = separation.key
+        stems = {stem: _sources(linear, mix, made) for stem, linear in recipe.stems.items()}
+        return PlannedSong(song, recipe, preset_name, mix, separations, ensembles, stems)
+
+    def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
+        """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""
+        given = [prompt.strip() for prompt in (song.prompts or self.config.prompts).split(";") if prompt.strip()]
+        if not given:
+            return {}
+        prompted = [step.name for step in recipe.steps if isinstance(step, Step) and "prompt" in step.options]
+        if len(given) != len(prompted):
+            error = UnbraidError(
+                f"There are {len(given)} prompt(s), and the recipe {recipe.name!r} has {len(prompted)} prompted step(s).",
+                remedy="Give one prompt per prompted step, separated by `;`, or write a recipe of your own.",
+            )
+            error.song = song.id if song.prompts else None
+            raise error
+        return {step: {"prompt": prompt} for step, prompt in zip(prompted, given, strict=True)}
+
+    def _ensemble(self, step: Ensemble, mix: Mix, made: Mapping[str, str]) -> PlannedEnsemble:
+        members = tuple(_sources(linear, mix, made) for linear in step.members)
+        content = {
+            "members": [_named(member) for member in members],
+            "method": step.method,
+            "weights": list(step.weights),
+        }
+        key = keys.key("ensemble", content, prefix="ensemble")
+        return PlannedEnsemble(
+            key, mix.song, mix.key, members, step.method, step.weights, content, self.complete(key, (ENSEMBLE,))
+        )
 
     def _mix(self, song: Song) -> Mix:
         probed = self.probe(song.path)
@@ -182,12 +234,10 @@ class Planner:
         content = {**_format(sources, model), "segments": count}
         return Segments(keys.key("segment", content), mix.song, mix.key, sources, model.rate, model.channels, count)
 
-    def _separation(self, segments: Segments, model: Model, preset: Preset, plan: Plan) -> Separation:
-        settings: dict[str, Any] = preset.model_dump()
-        if preset.shifts:
-            settings["seed"] = self.config.seed
-        if self.config.engine != "auto":
-            settings["engine"] = self.config.engine
+    def _separation(
+        self, segments: Segments, model: Model, preset: Preset, options: dict[str, Any], plan: Plan
+    ) -> Separation:
+        settings = self._settings(model, preset, options)
         content = {
             "stages": {stage: keys.STAGE_VERSIONS[stage] for stage in ("convert", "segment", "separate")},
             "input": _format(segments.sources, model),
@@ -198,8 +248,9 @@ class Planner:
                 "mixing": [list(row) for row in model.mixing] if model.mixing else None,
                 "segment": model.segment,
                 "stems": list(model.stems),
+                "parameters": model.parameters,
             },
-            "settings": settings if model.weights else {},  # a model without weights has nothing to set
+            "settings": settings,
         }
         key = keys.key("merge", content, prefix=model.name)
         if key not in plan.separations:
@@ -209,17 +260,37 @@ class Planner:
             plan.works[work] = separation
         return plan.separations[key]
 
+    def _settings(self, model: Model, preset: Preset, options: dict[str, Any]) -> dict[str, Any]:
+        """All that is asked of a separation and changes its bytes, given what its backend looks at."""
+        backend = registry.find(model.backend)
+        asked = preset.model_dump()
+        settings = {name: asked[name] for name in backend.settings}
+        if backend.seeded or settings.get("shifts"):
+            settings["seed"] = self.config.seed
+        if self.config.engine != "auto" and backend.engines:
+            if self.config.engine not in backend.engines:
+                raise UnbraidError(
+                    f"The model {model.name!r} cannot be run by engine={self.config.engine}.",
+                    remedy=f"The backend {model.backend} has: {', '.join(backend.engines)}. Leave engine=auto.",
+                )
+            settings["engine"] = self.config.engine
+        return {**settings, **options}
+
+
+def _named(sources: tuple[Source, ...]) -> list[list[Any]]:
+    return [[source.coefficient, source.key, source.stem] for source in sources]
+
 
 def _format(sources: tuple[Source, ...], model: Model) -> dict[str, Any]:
     """What decides the bytes of a model's input."""
-    named = [[source.coefficient, source.key, source.stem] for source in sources]
-    return {"sources": named, "rate": model.rate, "channels": model.channels}
+    return {"sources": _named(sources), "rate": model.rate, "channels": model.channels}
 
 
-def _sources(linear: Linear, mix: Mix, separations: Mapping[str, Separation]) -> tuple[Source, ...]:
+def _sources(linear: Linear, mix: Mix, made: Mapping[str, str]) -> tuple[Source, ...]:
+    """The files of a linear combination. made: the keys of the steps before, by name."""
+
     def source(term: Term, coefficient: int) -> Source:
-        key = separations[term.step].key if term.step else mix.key
-        return Source(coefficient, key, term.stem)
+        return Source(coefficient, made[term.step] if term.step else mix.key, term.stem)
 
     # The order is the recipe's: sums of floats depend on it, and so do keys.
     return tuple(source(term, coefficient) for term, coefficient in linear.items())

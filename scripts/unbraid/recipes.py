@@ -1,21 +1,23 @@
-"""Recipes: named steps over models, and the stems to deliver as sums and differences.
+"""Recipes: named steps over models, ensembles of their stems, and the stems to deliver as sums and differences.
 
-A stem expression is linear, so it is kept as coefficients: `{Term: integer}`, where a term is the mix or one output of
-one step. `<step>.residual` is no file of its own: it is the step's input minus the sum of its outputs.
+A stem expression is linear, so it is kept as coefficients: `{Term: integer}`, where a term is the mix, one output of
+one step, or an ensemble. `<step>.residual` is no file of its own: it is the step's input minus the sum of its outputs.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unbraid.backends import registry
+from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError, suggest
 from unbraid.files import read_yaml
 
 
 class Term(NamedTuple):
-    """One output of one step; the mix is the term without a step."""
+    """One output of one step; the mix is the term without a step, an ensemble's one output is called `ensemble`."""
 
     step: str = ""
     stem: str = "mix"
@@ -24,17 +26,31 @@ class Term(NamedTuple):
 Linear = dict[Term, int]
 MIX: Linear = {Term(): 1}
 
+ENSEMBLE = "ensemble"
+METHODS = ("average", "median", "min", "max")
+
 # Recipes and stems name files.
 NAME, NAMING = r"\w[\w-]*", "Use letters, digits, underscores and dashes."
 
 
 @dataclass(frozen=True)
 class Step:
-    """One application of one model to one input."""
+    """One application of one model to one input. options: what the step says to the model's backend."""
 
     name: str
     model: str
     input: Linear
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several versions of one stem made into one (see `unbraid.stages.ensemble`). weights: of the average."""
+
+    name: str
+    members: tuple[Linear, ...]
+    method: str
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,13 @@ class Recipe:
     """steps are in an order in which each follows those it needs; stems are what is delivered."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[Step | Ensemble, ...]
     stems: dict[str, Linear]
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model of each step that has one."""
+        return {step.name: step.model for step in self.steps if isinstance(step, Step)}
 
 
 def load(paths: list[Path]) -> dict[str, dict[str, Any]]:
@@ -60,73 +81,129 @@ def find(recipes: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
     return recipes[name]
 
 
-def compile_recipe(name: str, written: dict[str, Any], stems_of: Mapping[str, tuple[str, ...]]) -> Recipe:
+def compile_recipe(name: str, written: dict[str, Any], find_model: Callable[[str], Model]) -> Recipe:
     """Resolve names and order.
 
-    stems_of: the stems of each known model.
+    find_model: the model of a name; raises UnbraidError for an unknown one.
     Raises: UnbraidError that names the recipe and the step for unknown names, cycles and what is missing.
     """
     if not re.fullmatch(NAME, name):
         raise UnbraidError(f"{name!r} is not a name for a recipe.", remedy=NAMING)
     parts = _closed(name, "recipe", written, {"steps", "stems"})
-    steps = _mapping(name, "steps", parts["steps"])
-    for step, entry in steps.items():
-        if not re.fullmatch(r"\w+", step) or step == "mix":
-            raise _wrong(name, step, "is not a name for a step", "Use letters, digits and underscores (not `mix`).")
-        steps[step] = _closed(name, f"step {step!r}", entry, {"model", "input"})
-        model = str(entry["model"])
-        if model not in stems_of:
-            raise _wrong(name, step, f"asks for an unknown model {model!r}", suggest(model, stems_of))
-
-    outputs = {step: stems_of[entry["model"]] for step, entry in steps.items()}
-    done: dict[str, Step] = {}
-
-    def visit(step: str, path: tuple[str, ...]) -> Step:
-        if step in path:
-            raise _wrong(name, step, f"needs itself ({' ← '.join((*path, step))})", "Break the cycle.")
-        if step not in done:
-            linear = expand(steps[step]["input"], step, (*path, step))
-            done[step] = Step(step, steps[step]["model"], linear)
-        return done[step]
-
-    def expand(expression: str, where: str, path: tuple[str, ...]) -> Linear:
-        total: Linear = {}
-
-        def add(linear: Linear, factor: int) -> None:
-            for term, coefficient in linear.items():
-                total[term] = total.get(term, 0) + factor * coefficient
-
-        for sign, step, stem in _tokens(name, where, expression):
-            if step == "mix":
-                add(MIX, sign)
-                continue
-            if step not in steps:
-                raise _wrong(name, where, f"refers to an unknown step {step!r}", suggest(step, [*steps, "mix"]))
-            source = visit(step, path)
-            if stem == "residual":
-                add(source.input, sign)
-                add({Term(step, output): 1 for output in outputs[step]}, -sign)
-            elif stem in outputs[step]:
-                add({Term(step, stem): 1}, sign)
-            else:
-                known = [*outputs[step], "residual"]
-                raise _wrong(name, where, f"refers to {step}.{stem}, which does not exist", suggest(stem, known))
-        linear = {term: coefficient for term, coefficient in total.items() if coefficient}
-        if not linear:
-            raise _wrong(name, where, f"comes to nothing ({expression})", "Write what should be left.")
-        return linear
-
-    stems = {stem: expand(expression, stem, ()) for stem, expression in _mapping(name, "stems", parts["stems"]).items()}
+    steps = {step: _checked_step(name, step, entry) for step, entry in _mapping(name, "steps", parts["steps"]).items()}
+    compiler = _Compiler(name, steps, {step: _model(name, step, entry, find_model) for step, entry in steps.items()})
+    written_stems = _mapping(name, "stems", parts["stems"])
+    stems = {stem: compiler.expand(expression, stem, ()) for stem, expression in written_stems.items()}
     for stem in stems:
         if not re.fullmatch(NAME, stem):
             raise _wrong(name, stem, "is not a name for a stem", NAMING)
     for step in steps:
-        visit(step, ())
-    return Recipe(name, tuple(done.values()), stems)
+        compiler.visit(step, ())
+    return Recipe(name, tuple(compiler.done.values()), stems)
+
+
+@dataclass
+class _Compiler:
+    """Expands expressions into coefficients, visiting the steps that they name. models: None for an ensemble."""
+
+    recipe: str
+    steps: dict[str, dict[str, Any]]
+    models: dict[str, Model | None]
+    done: dict[str, Step | Ensemble] = field(default_factory=dict)
+
+    def visit(self, step: str, path: tuple[str, ...]) -> Step | Ensemble:
+        if step in path:
+            raise _wrong(self.recipe, step, f"needs itself ({' ← '.join((*path, step))})", "Break the cycle.")
+        if step not in self.done:
+            entry, model = self.steps[step], self.models[step]
+            if model is None:
+                members = tuple(self.expand(member, step, (*path, step)) for member in entry[ENSEMBLE])
+                weights = tuple(float(weight) for weight in entry.get("weights", [1] * len(members)))
+                self.done[step] = Ensemble(step, members, entry.get("method", "average"), weights)
+            else:
+                options = {key: value for key, value in entry.items() if key not in ("model", "input")}
+                self.done[step] = Step(step, model.name, self.expand(entry["input"], step, (*path, step)), options)
+        return self.done[step]
+
+    def expand(self, expression: str, where: str, path: tuple[str, ...]) -> Linear:
+        total: Linear = {}
+        for sign, step, stem in _tokens(self.recipe, where, expression):
+            for term, coefficient in self._linear(where, step, stem, path).items():
+                total[term] = total.get(term, 0) + sign * coefficient
+        linear = {term: coefficient for term, coefficient in total.items() if coefficient}
+        if not linear:
+            raise _wrong(self.recipe, where, f"comes to nothing ({expression})", "Write what should be left.")
+        return linear
+
+    def _linear(self, where: str, step: str, stem: str, path: tuple[str, ...]) -> Linear:
+        if (step, stem) == ("mix", ""):
+            return MIX
+        if step not in self.steps:
+            known = suggest(step, [*self.steps, "mix"])
+            raise _wrong(self.recipe, where, f"refers to an unknown step {step!r}", known)
+        source, model = self.visit(step, path), self.models[step]
+        if isinstance(source, Ensemble) or model is None:
+            if stem:
+                what = f"refers to {step}.{stem}, but {step!r} is an ensemble, which is one stem"
+                raise _wrong(self.recipe, where, what, f"Write {step} alone.")
+            return {Term(step, ENSEMBLE): 1}
+        if stem == "residual":
+            return {**source.input, **{Term(step, output): -1 for output in model.stems}}
+        if stem not in model.stems:
+            what = f"refers to {step}.{stem}, which does not exist" if stem else f"does not say which stem of {step!r}"
+            raise _wrong(self.recipe, where, what, suggest(stem, [*model.stems, "residual"]))
+        return {Term(step, stem): 1}
+
+
+def _checked_step(recipe: str, step: str, written: Any) -> dict[str, Any]:
+    if not re.fullmatch(r"\w+", step) or step == "mix":
+        raise _wrong(recipe, step, "is not a name for a step", "Use letters, digits and underscores (not `mix`).")
+    entry = _mapping(recipe, f"step {step!r}", written)
+    if ENSEMBLE not in entry:
+        return entry
+    _closed(recipe, f"step {step!r}", entry, {ENSEMBLE}, {"method", "weights"})
+    members, method, weights = entry[ENSEMBLE], entry.get("method", "average"), entry.get("weights")
+    if not isinstance(members, list) or len(members) < 2:
+        raise _wrong(
+            recipe, step, "is no ensemble of two or more stems", "Write it like `ensemble: [a.vocals, b.vocals]`."
+        )
+    if method not in METHODS:
+        raise _wrong(recipe, step, f"has an unknown method {method!r}", suggest(str(method), METHODS))
+    if weights is None:
+        return entry
+    if method != "average":
+        raise _wrong(recipe, step, f"has weights, which the method {method!r} does not use", "Leave them out.")
+    numbers = isinstance(weights, list) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) and 0 < one < float("inf") for one in weights
+    )
+    if not numbers or len(weights) != len(members):
+        raise _wrong(recipe, step, "needs one weight above zero for each stem", "Write them like `weights: [1, 2]`.")
+    return entry
+
+
+def _model(recipe: str, step: str, entry: dict[str, Any], find_model: Callable[[str], Model]) -> Model | None:
+    if ENSEMBLE in entry:
+        return None
+    if "model" not in entry:
+        raise _wrong(recipe, step, "lacks 'model'", "A step has a model and an input, or is an ensemble.")
+    try:
+        model = find_model(str(entry["model"]))
+    except UnbraidError as error:
+        raise _wrong(
+            recipe, step, f"asks for a model that cannot be had: {error.what.rstrip('.')}", error.remedy
+        ) from None
+    backend = registry.find(model.backend)
+    options = backend.options
+    _closed(recipe, f"step {step!r}", entry, {"model", "input", *backend.required}, set(options))
+    for option, value in entry.items():
+        if option in options and (problem := options[option](value)):
+            raise _wrong(recipe, step, f"has {option}={value!r}: {problem}", "See config/README.md.")
+    return model
 
 
 def _tokens(recipe: str, where: str, expression: str) -> list[tuple[int, str, str]]:
-    part = r"(\w+\.\w+|mix)"
+    """(sign, step, stem) of each part; no stem for the mix and for ensembles."""
+    part = r"(\w+(?:\.\w+)?)"
     text = str(expression).strip()
     if not re.fullmatch(rf"-?\s*{part}(\s*[+-]\s*{part})*", text):
         raise _wrong(
@@ -145,12 +222,13 @@ def _mapping(recipe: str, where: str, entry: Any) -> dict[str, Any]:
     return {str(key): value for key, value in entry.items()}
 
 
-def _closed(recipe: str, where: str, entry: Any, keys: set[str]) -> dict[str, Any]:
-    mapping = _mapping(recipe, where, entry)
+def _closed(recipe: str, where: str, entry: Any, needed: Set[str], allowed: Set[str] = frozenset()) -> dict[str, Any]:
+    """The entry as a table of just these keys."""
+    mapping, keys = _mapping(recipe, where, entry), needed | allowed
     for key in mapping:
         if key not in keys:
             raise UnbraidError(f"Recipe {recipe!r}: {where} has an unknown key {key!r}.", remedy=suggest(key, keys))
-    for key in sorted(keys - set(mapping)):
+    for key in sorted(needed - set(mapping)):
         raise UnbraidError(f"Recipe {recipe!r}: {where} lacks {key!r}.", remedy="See config/README.md.")
     return mapping
 

@@ -37,12 +37,15 @@ def set_up(
     models = catalogue.load(files("models.yaml"))
     written = recipes.load(files("recipes.yaml"))
     known_presets = presets.load(files("presets.yaml"))
-    stems_of = {name: model.stems for name, model in models.items()}
     probes = Probes(Path(config.store) / "probes")
     planner = Planner(
         config,
         model=functools.cache(lambda name: _pinned(catalogue.find(models, name), probes)),
-        recipe=functools.cache(lambda name: recipes.compile_recipe(name, recipes.find(written, name), stems_of)),
+        recipe=functools.cache(
+            lambda name: recipes.compile_recipe(
+                name, recipes.find(written, name), functools.partial(catalogue.find, models)
+            )
+        ),
         preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
         probe=probes.get,
         complete=complete_in(Path(config.store)) if look and config.reuse else lambda key, stems: False,

@@ -18,12 +18,15 @@ EXTENSIONS = frozenset(
     mp3 mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv
     """.split()
 )
-COLUMNS = ("song", "path", "start", "end", "recipe", "preset")
+COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "prompts")
 
 
 @dataclass(frozen=True)
 class Song:
-    """One input recording. start and end are seconds into the file; None means its beginning or end."""
+    """One input recording. start and end are seconds into the file; None means its beginning or end.
+
+    recipe, preset, prompts: its own, instead of the configuration's.
+    """
 
     id: str
     path: str
@@ -31,6 +34,7 @@ class Song:
     end: float | None = None
     recipe: str | None = None
     preset: str | None = None
+    prompts: str | None = None
 
 
 def song_id(name: str) -> str:
@@ -132,6 +136,7 @@ def _row(table: Path, line: int, row: dict[str, str | None]) -> Song:
         _seconds(table, line, values["end"]),
         values["recipe"],
         values["preset"],
+        values["prompts"],
     )
 
 

@@ -41,12 +41,11 @@ PRESETS = {
 
 def plan(songs, *, models=None, probe=None, complete=lambda key, stems: False, recipe="one", preset="p", **config):
     models = models or {"net": network(), "other": network("other", "1" * 64)}
-    stems_of = {name: model.stems for name, model in models.items()}
     settings = Config(recipe=recipe, preset=preset, **config)
     return Planner(
         settings,
         model=models.__getitem__,
-        recipe=lambda name: compile_recipe(name, RECIPES[name], stems_of),
+        recipe=lambda name: compile_recipe(name, RECIPES[name], models.__getitem__),
         preset=lambda name: presets.choose(PRESETS, name, settings),
         probe=probe or (lambda path: SimpleNamespace(sha256=path.split(".")[0] * 4, duration=100.0)),
         complete=complete,

@@ -1,7 +1,7 @@
 """The backends by name: where each one's code is, and what of it the plan must know. Imports none of them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -14,16 +14,22 @@ class Backend:
 
     session: `module:class`, a `Session` (see `unbraid.backends.session`) that takes the arguments of `session.load`.
     weights: the module that keeps its weights (see `unbraid.backends.weights.Keeper`); None where there are none.
-    settings: which settings of a preset change its bytes, and so enter its keys; `seed` joins them where `seeded` says.
-    options: what a step of a recipe may say to it, with the default; all of it enters keys.
+    settings: which settings of a preset change its bytes, and so enter its keys.
     engines: what may execute its networks.
+    options: what a step of a recipe may say to it, each with a check that returns what is wrong with a value, or nothing.
+    required: the options that a step must give.
+    seeded: it draws random numbers whatever the preset, so the seed always enters its keys.
+    previewed: it is so slow that each segment of a long song is worth hearing before the song is done.
     """
 
     session: str
     weights: str | None
     settings: tuple[str, ...]
     engines: tuple[str, ...]
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    seeded: bool = False
+    previewed: bool = False
 
 
 CHUNKED = ("shifts", "overlap", "precision")

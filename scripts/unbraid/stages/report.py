@@ -31,13 +31,14 @@ def report(
 ) -> None:
     """Write `quality` (qc.json) and `provenance` (provenance.json).
 
-    stems: the delivered files by stem. delivery: what deliver said. manifests: of each separation, by step.
+    stems: the delivered files by stem. delivery: what deliver said. manifests: of what they are made of, by step.
     song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources.
     """
     expressions: Mapping[str, Sources] = song["expressions"]
     source, delivered = read_json(mix_info), read_json(delivery)
-    separations = {step: read_json(path) for step, path in manifests.items()}
-    seconds = _seconds(source, delivered, separations)
+    made = {step: read_json(path) for step, path in manifests.items()}
+    separations = {step: one for step, one in made.items() if one["stage"] == "merge"}
+    seconds = _seconds(source, delivered, made)
     length = source["frames"] / source["rate"]
     total = sum(stage["seconds"] for stage in seconds.values() if not stage["reused"])
     write_json(
@@ -79,9 +80,14 @@ def report(
             "stems": expressions,
             "separations": {
                 step: {
-                    name: made[name] for name in ("key", "model", "licence", "content", "created", "files", "versions")
+                    name: one[name] for name in ("key", "model", "licence", "content", "created", "files", "versions")
                 }
-                for step, made in separations.items()
+                for step, one in separations.items()
+            },
+            "ensembles": {
+                step: {name: one[name] for name in ("key", "content", "created", "files", "versions")}
+                for step, one in made.items()
+                if one["stage"] == "ensemble"
             },
             "versions": {**versions(), "python": platform.python_version(), "platform": platform.platform()},
         },
@@ -97,13 +103,13 @@ def _measured(path: Path, clipped: int) -> dict[str, Any]:
     return {"frames": frames, "rate": rate, "channels": channels, **meter.result(), "clipped_by_delivery": clipped}
 
 
-def _seconds(source: Any, delivered: Any, separations: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _seconds(source: Any, delivered: Any, made: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Seconds per stage. What was separated before this song was converted was reused, and is marked so."""
     stages: dict[str, dict[str, Any]] = {"convert": {"seconds": source["seconds"], "reused": False}}
-    for step, made in separations.items():
-        reused = made["created"] < source["created"]
-        for stage, value in made["seconds"].items():
-            name = stage if len(separations) == 1 else f"{step}.{stage}"
+    for step, one in made.items():
+        reused = one["created"] < source["created"]
+        for stage, value in one["seconds"].items():
+            name = stage if len(made) == 1 else f"{step}.{stage}"
             stages[name] = {"seconds": value, "reused": reused}
     stages["deliver"] = {"seconds": delivered["seconds"], "reused": False}
     return stages

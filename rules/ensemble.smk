@@ -1,0 +1,25 @@
+# As with merge: a key that is complete in the store has no producing rule in this run.
+rule ensemble:
+    input:
+        unpack(ensemble_input),
+    output:
+        stem=f"{STEMS}/{{key}}/ensemble.wav",
+        manifest=f"{STEMS}/{{key}}/manifest.json",
+    log:
+        f"{LOGS}/ensemble/{{key}}.log",
+    wildcard_constraints:
+        key=keys.one_of(
+            [key for key, made in plan.ensembles.items() if not made.complete]
+        ),
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        ensemble=lambda wildcards: plan.ensembles[wildcards.key],
+        members=lambda wildcards: member_files(plan.ensembles[wildcards.key]),
+    message:
+        "{params.ensemble.song}: making one stem of several"
+    script:
+        "../scripts/ensemble.py"
