@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from unbraid import keys, lock
 from unbraid.errors import UnbraidError
-from unbraid.setup import set_up, stack
+from unbraid.backends import registry
+from unbraid.setup import config_folders, set_up, stack
 
 # A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled.
 try:
@@ -41,6 +42,7 @@ WORK, RESULTS, LOGS = "work", "results", "logs"
 STEMS = f"{settings.store}/stems"
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 STACK = f"../envs/{stack(settings.device)}.yaml"
+CATALOGUES = config_folders(Path(workflow.basedir))
 GPU = 0 if settings.device == "cpu" else 1
 THREADS = 2
 
@@ -102,10 +104,31 @@ def manifest_files(song):
     return {step: f"{STEMS}/{one.key}/manifest.json" for step, one in made.items()}
 
 
+def previewed(model):
+    return registry.find(model.backend).previewed
+
+
+def preview_files(song):
+    """Of each segment that is still to be separated by a model that takes long, in songs of several segments."""
+    return [
+        f"{RESULTS}/{song}/preview/{step}.{part}.{stem}.flac"
+        for step, made in plan.songs[song].separations.items()
+        if previewed(made.model) and made.segments.count > 1 and not made.complete
+        for part in range(made.segments.count)
+        for stem in made.model.stems
+    ]
+
+
+def preview_input(wildcards):
+    made = plan.songs[wildcards.song].separations[wildcards.step]
+    return f"{WORK}/separated/{made.work}/{wildcards.part}.wav"
+
+
 def song_targets(song):
     delivered = delivered_files(song, settings.format)
     return [
         *delivered.values(),
+        *preview_files(song),
         f"{RESULTS}/{song}/qc.json",
         f"{RESULTS}/{song}/provenance.json",
     ]

@@ -16,3 +16,20 @@ rule model:
         "Fetching the model {wildcards.model}"
     script:
         "../scripts/model.py"
+
+
+# Prints the models that match the configuration's `filter`.
+rule models_list:
+    log:
+        f"{LOGS}/models_list.log",
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        folders=[str(folder) for folder in CATALOGUES],
+    message:
+        "The models"
+    script:
+        "../scripts/models_list.py"

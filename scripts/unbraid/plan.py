@@ -18,6 +18,7 @@ from unbraid.presets import Preset
 from unbraid.recipes import ENSEMBLE, Ensemble, Linear, Recipe, Step, Term
 from unbraid.songs import Song
 
+PREVIEWED = 120.0  # seconds of a segment that is heard before its song is done, where nothing is configured
 MANIFEST = "manifest.json"  # written last: a key of the store is complete when it is there
 
 
@@ -230,7 +231,10 @@ class Planner:
     def _segments(self, mix: Mix, sources: tuple[Source, ...], model: Model) -> Segments:
         config = self.config
         seconds = None if config.segment_seconds == "auto" else config.segment_seconds
-        count = segment_count(mix.duration, seconds, config.segment_min, config.segment_max, config.max_segments)
+        shortest, longest = config.segment_min, config.segment_max
+        if registry.find(model.backend).previewed:
+            shortest, longest = min(shortest, PREVIEWED / 2), min(longest, PREVIEWED)
+        count = segment_count(mix.duration, seconds, shortest, longest, config.max_segments)
         content = {**_format(sources, model), "segments": count}
         return Segments(keys.key("segment", content), mix.song, mix.key, sources, model.rate, model.channels, count)
 

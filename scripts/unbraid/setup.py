@@ -14,6 +14,7 @@ from unbraid import catalogue, presets, recipes
 from unbraid.audio.probe import Probes
 from unbraid.config import Config, load
 from unbraid.errors import UnbraidError
+from unbraid.models import Models
 from unbraid.plan import Plan, Planner, complete_in
 from unbraid.songs import Song, collect
 
@@ -29,23 +30,20 @@ def set_up(
     in the working directory's config/ add to them. look: whether to look at what the store holds.
     """
     config = load(raw)
-    own = [] if Path("config").resolve() == (home / "config").resolve() else [Path("config")]
+    folders = config_folders(home)
 
     def files(name: str) -> list[Path]:
-        return [path for folder in (home / "config", *own) if (path := folder / name).is_file()]
+        return [path for folder in folders if (path := folder / name).is_file()]
 
-    models = catalogue.load(files("models.yaml"))
+    models = Models(folders)
     written = recipes.load(files("recipes.yaml"))
     known_presets = presets.load(files("presets.yaml"))
     probes = Probes(Path(config.store) / "probes")
+    find_model = functools.cache(lambda name: _pinned(models.find(name), probes))
     planner = Planner(
         config,
-        model=functools.cache(lambda name: _pinned(catalogue.find(models, name), probes)),
-        recipe=functools.cache(
-            lambda name: recipes.compile_recipe(
-                name, recipes.find(written, name), functools.partial(catalogue.find, models)
-            )
-        ),
+        model=find_model,
+        recipe=functools.cache(lambda name: recipes.compile_recipe(name, recipes.find(written, name), find_model)),
         preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
         probe=probes.get,
         complete=complete_in(Path(config.store)) if look and config.reuse else lambda key, stems: False,
@@ -62,6 +60,12 @@ def set_up(
     # A song that is seen for the first time is hashed, which takes a while for a large folder.
     shown = tqdm([*songs, *demo], "reading songs", unit="song", delay=2, leave=False, disable=None if look else True)
     return config, planner.compile(shown), wanted
+
+
+def config_folders(home: Path) -> list[Path]:
+    """Where catalogues, recipes and presets are looked for: what ships first, then what the working directory adds."""
+    own = Path("config")
+    return [home / "config"] if own.resolve() == (home / "config").resolve() else [home / "config", own]
 
 
 def stack(device: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from unbraid import catalogue, recipes
 from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
-from unbraid.recipes import Term, compile_recipe
+from unbraid.recipes import Ensemble, Term, compile_recipe
 
 HOME = Path(__file__).parents[2]
 MODELS = {
