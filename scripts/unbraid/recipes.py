@@ -193,11 +193,11 @@ def _model(recipe: str, step: str, entry: dict[str, Any], find_model: Callable[[
             recipe, step, f"asks for a model that cannot be had: {error.what.rstrip('.')}", error.remedy
         ) from None
     backend = registry.find(model.backend)
-    options = backend.options
-    _closed(recipe, f"step {step!r}", entry, {"model", "input", *backend.required}, set(options))
-    for option, value in entry.items():
-        if option in options and (problem := options[option](value)):
-            raise _wrong(recipe, step, f"has {option}={value!r}: {problem}", "See config/README.md.")
+    _closed(recipe, f"step {step!r}", entry, {"model", "input", *backend.required}, set(backend.options))
+    try:
+        registry.check_options(backend, {key: value for key, value in entry.items() if key in backend.options})
+    except UnbraidError as error:
+        raise _wrong(recipe, step, f"says something that cannot be: {error.what.rstrip('.')}", error.remedy) from None
     return model
 
 

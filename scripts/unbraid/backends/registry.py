@@ -1,7 +1,7 @@
 """The backends by name: where each one's code is, and what of it the plan must know. Imports none of them."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +16,7 @@ class Backend:
     weights: the module that keeps its weights (see `unbraid.backends.weights.Keeper`); None where there are none.
     settings: which settings of a preset change its bytes, and so enter its keys.
     engines: what may execute its networks.
-    options: what a step of a recipe may say to it, each with a check that returns what is wrong with a value, or nothing.
+    options: what a step of a recipe may say to it. check: `module:function` that raises UnbraidError for wrong ones.
     required: the options that a step must give.
     seeded: it draws random numbers whatever the preset, so the seed always enters its keys.
     previewed: it is so slow that each segment of a long song is worth hearing before the song is done.
@@ -26,7 +26,8 @@ class Backend:
     weights: str | None
     settings: tuple[str, ...]
     engines: tuple[str, ...]
-    options: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    check: str = ""
     required: tuple[str, ...] = ()
     seeded: bool = False
     previewed: bool = False
@@ -48,7 +49,18 @@ def find(name: str) -> Backend:
 
 
 def session_class(backend: Backend) -> Any:
-    module, _, name = backend.session.partition(":")
+    return _named(backend.session)
+
+
+def check_options(backend: Backend, options: Mapping[str, Any]) -> None:
+    """Raises: UnbraidError for options of a step that the backend would not take."""
+    if backend.check:
+        _named(backend.check)(options)
+
+
+def _named(path: str) -> Any:
+    """What `module:name` names; imports the module."""
+    module, _, name = path.partition(":")
     return getattr(import_module(module), name)
 
 
