@@ -203,8 +203,8 @@ def asked(monkeypatch):
         None,
         ("overlap",),
         ("torch", "mlx"),
-        {"prompt": lambda value: ""},
         ("prompt",),
+        required=("prompt",),
         seeded=True,
         previewed=True,
     )
