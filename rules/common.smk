@@ -7,7 +7,7 @@ from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from unbraid import keys, lock
+from unbraid import keys, lock, targets
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
@@ -20,6 +20,9 @@ try:
         look=workflow.is_main_process,
         warn=logger.warning,
     )
+    if workflow.is_main_process:
+        # Snakemake knows its targets only after this, when it is too late to say what was meant.
+        targets.check(sys.argv[1:], plan)
 except UnbraidError as error:
     raise WorkflowError(str(error)) from None
 

@@ -12,6 +12,7 @@ with job(snakemake.log[0], "convert", mix.song, snakemake.config["log_level"]):
         Path(snakemake.output.mix),
         Path(snakemake.output.info),
         digest=mix.sha256,
+        problem=mix.problem,
         start=mix.start,
         end=mix.end,
         truncated=snakemake.params.truncated,

@@ -20,6 +20,6 @@ with job(snakemake.log[0], "separate", song, config["log_level"]):
         index=part,
         device=config["device"],
         threads=max(snakemake.threads, snakemake.params.threads),
-        temp_dir=Path(config["temp_dir"]) if config["temp_dir"] else None,
+        temp_dir=Path(config["temp_dir"].replace("${song}", song)) if config["temp_dir"] else None,
         label=f"{song} {part + 1}/{planned.segments.count}",
     )

@@ -73,7 +73,8 @@ class Config(BaseModel):
     models: Folder = Field("models", description="folder of the models; working directories may share it")
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
     temp_dir: Annotated[str, AfterValidator(_folder)] = Field(
-        "", description="folder for scratch files of a job; empty means beside its output"
+        "",
+        description="folder for scratch files of a job, `${song}` in it being the song's id; empty means beside its output",
     )
     filter: str = Field(
         "",
@@ -125,6 +126,8 @@ def _expand(key: str, value: Any) -> Any:
 
     def variable(match: re.Match[str]) -> str:
         name = match.group(1)
+        if (key, name) == ("temp_dir", "song"):
+            return match.group()  # the job knows its song
         if name not in os.environ:
             raise UnbraidError(
                 f"The configuration key {key!r} uses ${{{name}}}, which is not set.",

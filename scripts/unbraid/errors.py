@@ -44,7 +44,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     "Did you mean 'vocals'?"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"
     listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")

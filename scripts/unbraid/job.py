@@ -75,6 +75,9 @@ def _explain(error: Exception, trace: Path, stage: str, song: str | None) -> Unb
     elif isinstance(error, OSError) and error.errno == errno.EFBIG:
         what = f"The file would be longer than this disk or account allows: {error.filename or error}."
         remedy = "Set store= and temp_dir= to another disk, or raise the limit (ulimit -f), and run again."
+    elif isinstance(error, OSError) and error.errno == errno.EIO:
+        what = f"A file cannot be read to its end: {error.filename or error}."
+        remedy = "Delete it (in store/stems, the folder that it is in), check the disk, and run again."
     elif isinstance(error, PermissionError):
         what, remedy = f"No permission: {error.filename or error}.", "Change its permissions or its place."
     elif type(error).__name__ == "LibsndfileError":

@@ -3,6 +3,7 @@
 Pure Python; its only I/O is one memoised probe per song and, where asked, one look into the store per key.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ class Mix:
     """What `convert` makes: a window of a source. sha256 is None for a song that could not be probed.
 
     song: of the songs that share this mix, the first by id. content: what went into the key.
+    problem: what is wrong with the song's row in the table, and what to do about it.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Mix:
     start: float | None
     end: float | None
     duration: float
+    problem: tuple[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -158,15 +161,17 @@ class Planner:
             try:
                 plan.songs[song.id] = self._song(plan, song)
             except UnbraidError as error:
-                if song.recipe or song.preset or song.prompts:  # the song's own choice, not the configuration's
-                    error.song = song.id
-                raise
+                if not (song.recipe or song.preset or song.prompts):
+                    raise
+                # The song's own choice, not the configuration's, is wrong: its first job will say so, the others go on.
+                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None)
+                plan.songs[song.id] = self._song(plan, plain, (error.what, error.remedy))
         return plan
 
-    def _song(self, plan: Plan, song: Song) -> PlannedSong:
+    def _song(self, plan: Plan, song: Song, problem: tuple[str, str] | None = None) -> PlannedSong:
         recipe = self.recipe(song.recipe or self.config.recipe)
         preset_name, preset = self.preset(song.preset or self.config.preset)
-        mix = self._mix(song)
+        mix = self._mix(song, problem)
         mix = plan.mixes.setdefault(mix.key, mix)
         separations: dict[str, Separation] = {}
         ensembles: dict[str, PlannedEnsemble] = {}
@@ -194,12 +199,10 @@ class Planner:
             return {}
         prompted = [step.name for step in recipe.steps if isinstance(step, Step) and "prompt" in step.options]
         if len(given) != len(prompted):
-            error = UnbraidError(
+            raise UnbraidError(
                 f"There are {len(given)} prompt(s), and the recipe {recipe.name!r} has {len(prompted)} prompted step(s).",
                 remedy="Give one prompt per prompted step, separated by `;`, or write a recipe of your own.",
             )
-            error.song = song.id if song.prompts else None
-            raise error
         return {step: {"prompt": prompt} for step, prompt in zip(prompted, given, strict=True)}
 
     def _ensemble(self, step: Ensemble, mix: Mix, made: Mapping[str, str]) -> PlannedEnsemble:
@@ -214,9 +217,9 @@ class Planner:
             key, mix.song, mix.key, members, step.method, step.weights, content, self.complete(key, (ENSEMBLE,))
         )
 
-    def _mix(self, song: Song) -> Mix:
+    def _mix(self, song: Song, problem: tuple[str, str] | None) -> Mix:
         probed = self.probe(song.path)
-        if isinstance(probed, UnbraidError):
+        if problem or isinstance(probed, UnbraidError):
             # Its job fails with the reason; the key only has to be the same wherever this plan is made.
             content: dict[str, Any] = {"unreadable": song.id}
             sha256, duration = None, 0.0
@@ -226,7 +229,7 @@ class Planner:
             stop = probed.duration if song.end is None else min(song.end, probed.duration)
             sha256, duration = probed.sha256, max(0.0, stop - (song.start or 0.0))
         key = keys.key("convert", content)
-        return Mix(key, content, song.id, song.path, sha256, song.start, song.end, duration)
+        return Mix(key, content, song.id, song.path, sha256, song.start, song.end, duration, problem)
 
     def _segments(self, mix: Mix, sources: tuple[Source, ...], model: Model) -> Segments:
         config = self.config

@@ -136,7 +136,7 @@ def test_an_error_in_the_middle_leaves_no_half_a_mix(made):
 
 
 @pytest.mark.parametrize(("window", "needed"), [((None, None), "8 MB"), ((15, None), "3 MB"), ((5, 15), "4 MB")])
-def test_a_full_disk_is_an_error_that_says_how_much_is_needed(made, window, needed):
+def test_a_limit_on_the_length_of_files_is_an_error_that_says_how_much_is_needed(made, window, needed):
     path = write(made.folder / "a.flac", np.tile(music(44100), (24, 1)), 44100, "PCM_16")
     digest = files.sha256(path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -146,8 +146,20 @@ def test_a_full_disk_is_an_error_that_says_how_much_is_needed(made, window, need
             made.convert(path, digest=digest, start=window[0], end=window[1])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "Free some space" in caught.value.remedy
+    assert "ulimit -f" in caught.value.remedy
     assert made.left() == []
+
+
+def test_a_full_disk_is_an_error_that_says_how_much_is_needed_and_free(made, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(wav, "create", full)
+    with pytest.raises(
+        UnbraidError, match=r"The disk is full: .* needs about 0 MB in .*, where [\d,]+ MB are free"
+    ) as caught:
+        made.convert(write(made.folder / "a.wav", music(1000), 44100, "PCM_16"))
+    assert "Free some space" in caught.value.remedy
 
 
 def test_a_failing_disk_is_not_called_full(made, monkeypatch):

@@ -68,7 +68,7 @@ def delivered(tmp_path, audio, extension="wav", bit_depth="auto", clip="scale", 
     for name, samples in (("a", audio), ("half", audio * np.float32(0.5))):
         with wav.create(tmp_path / f"{name}.wav", 48000, 2) as file:
             file.write(samples)
-    write_json(tmp_path / "mix.json", source(**song))
+    write_json(tmp_path / "mix.json", {**source(frames=len(audio)), **song})
     outputs = {stem: tmp_path / "out" / f"{stem}.{extension}" for stem in ("loud", "soft")}
     stems = {"loud": [(1, tmp_path / "a.wav")], "soft": [(1, tmp_path / "a.wav"), (-1, tmp_path / "half.wav")]}
     deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "report.json", bit_depth=bit_depth, clip=clip)
@@ -136,3 +136,16 @@ def test_silence_and_one_frame_are_delivered(tmp_path):
     assert loud.shape == (1, 2)
     assert not loud.any()
     assert report["gain"] == 1.0
+
+
+def test_a_stem_that_was_cut_short_in_the_store_is_an_error_that_says_what_to_delete(tmp_path):
+    with pytest.raises(
+        UnbraidError, match=r"a\.wav is damaged: it has 100 frames, and the song has 99\. Delete the folder"
+    ):
+        delivered(tmp_path, np.zeros((100, 2), np.float32), frames=99)
+
+
+def test_the_remedy_for_flac_over_full_scale_does_not_ask_flac_for_floats(tmp_path):
+    loud = np.full((100, 2), 1.5, np.float32)
+    with pytest.raises(UnbraidError, match="Set format=wav with bit_depth=float"):
+        delivered(tmp_path, loud, extension="flac", clip="error")

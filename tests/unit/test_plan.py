@@ -40,13 +40,23 @@ PRESETS = {
 }
 
 
-def plan(songs, *, models=None, probe=None, complete=lambda key, stems: False, recipe="one", preset="p", **config):
+def plan(
+    songs,
+    *,
+    models=None,
+    probe=None,
+    complete=lambda key, stems: False,
+    recipe="one",
+    preset="p",
+    recipes=None,
+    **config,
+):
     models = models or {"net": network(), "other": network("other", "1" * 64)}
     settings = Config(recipe=recipe, preset=preset, **config)
     return Planner(
         settings,
         model=models.__getitem__,
-        recipe=lambda name: compile_recipe(name, RECIPES[name], models.__getitem__),
+        recipe=recipes or (lambda name: compile_recipe(name, RECIPES[name], models.__getitem__)),
         preset=lambda name: presets.choose(PRESETS, name, settings),
         probe=probe or (lambda path: SimpleNamespace(sha256=path.split(".")[0] * 4, duration=100.0)),
         complete=complete,
@@ -151,15 +161,23 @@ def test_a_song_that_cannot_be_probed_still_gets_a_job_of_its_own():
     assert key(made, "bad") != key(made, "bad2")
 
 
-def test_a_songs_own_wrong_recipe_is_told_with_the_song():
-    def unknown(name):
-        raise UnbraidError("No.", remedy="Yes.")
+def test_a_songs_own_wrong_choice_fails_its_own_job_and_a_wrong_configuration_everything():
+    def unknown(name, known):
+        if name not in known:
+            raise UnbraidError(f"There is no {name}.", remedy="Yes.")
 
-    planner = Planner(Config(), dict().__getitem__, unknown, unknown, lambda path: None, lambda key, stems: False)
-    with pytest.raises(UnbraidError, match="song 's': No"):
-        planner.compile([dataclasses.replace(SONG, recipe="x")])
-    with pytest.raises(UnbraidError, match=r"^No"):
-        planner.compile([SONG])
+    def recipe(name):
+        unknown(name, RECIPES)
+        return compile_recipe(name, RECIPES[name], {"net": network()}.__getitem__)
+
+    songs = [Song("s", "abc.wav", recipe="wrong"), Song("t", "abc.wav"), Song("u", "abc.wav", prompts="x")]
+    made = plan(songs, recipes=recipe)
+    assert made.songs["s"].mix.problem == ("There is no wrong.", "Yes.")
+    assert made.songs["t"].mix.problem is None
+    assert "1 prompt(s), and the recipe 'one' has 0" in made.songs["u"].mix.problem[0]
+    assert len({made.songs[song].mix.key for song in "stu"}) == 3
+    with pytest.raises(UnbraidError, match="There is no wrong"):
+        plan([Song("t", "abc.wav")], recipe="wrong", recipes=recipe)
 
 
 def test_songs_may_have_their_own_recipe_and_preset():
@@ -227,9 +245,9 @@ def test_a_song_may_have_prompts_of_its_own_and_the_configuration_others(asked):
     assert made.songs["s"].separations["a"].settings == {"overlap": 0.25, "seed": 0, "prompt": "voice"}
 
 
-def test_a_wrong_number_of_prompts_is_an_error_that_names_both_numbers(asked):
-    with pytest.raises(UnbraidError, match=r"song 't'.* 1 prompt\(s\), and the recipe 'ask' has 2 prompted"):
-        plan([Song("t", "abc.wav", prompts="guitar")], models=asked, recipe="ask")
+def test_a_wrong_number_of_prompts_in_the_configuration_is_an_error_that_names_both_numbers(asked):
+    with pytest.raises(UnbraidError, match=r"1 prompt\(s\), and the recipe 'ask' has 2 prompted"):
+        plan([SONG], models=asked, recipe="ask", prompts="guitar")
 
 
 def test_a_model_that_takes_long_is_heard_in_segments_of_two_minutes(asked):

@@ -15,6 +15,7 @@ import soxr
 
 from audio_samples import music
 from unbraid.audio import wav
+from unbraid.errors import UnbraidError
 from unbraid.files import write_json
 from unbraid.grid import cores
 from unbraid.stages import segment as stage
@@ -159,15 +160,15 @@ def test_a_song_minus_itself_is_silent_to_the_last_bit(tmp_path):
 def test_sources_are_summed_in_the_order_given(tmp_path):
     values = [1e8, 1.0, -1e8]
     paths = [song(tmp_path / "in", np.full((3, 1), value, dtype=np.float32), name=f"{value}.wav") for value in values]
-    (forwards,) = combine([(1, path) for path in paths])
-    (cancelled_first,) = combine([(1, paths[0]), (1, paths[2]), (1, paths[1])])
+    (forwards,) = combine([(1, path) for path in paths], 1)
+    (cancelled_first,) = combine([(1, paths[0]), (1, paths[2]), (1, paths[1])], 1)
     assert (float(forwards[0, 0]), float(cancelled_first[0, 0])) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("lengths", [(5000, 70_000), (70_000, 5000)])
 def test_sources_of_different_lengths_are_an_error_and_leave_nothing(tmp_path, lengths):
     paths = [song(tmp_path / "in", music(frames), name=f"{frames}.wav") for frames in lengths]
-    with pytest.raises(ValueError):  # noqa: PT011 (numpy or zip, by whether a whole block is missing)
+    with pytest.raises(UnbraidError, match=rf"{paths[0].name} is damaged: it has {lengths[0]} frames, .* {lengths[1]}"):
         Segmented(tmp_path, [(1, paths[0]), (-1, paths[1])])
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -19,7 +19,7 @@ class DemucsSession(TorchSession):
     def __init__(
         self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
     ) -> None:
-        super().__init__(device, threads)
+        super().__init__(settings, device, threads)
         self.networks = [demucs_weights.load(path) for path in verify(folder, model).values()]
         for network in self.networks:
             if not isinstance(network, HTDemucs):

@@ -27,8 +27,12 @@ class TorchSession(Plain):
     passes: list[Pass]
     smaller = ""
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(self, settings: dict[str, Any], device: str, threads: int) -> None:
         torch.set_num_threads(threads)
+        # torch rounds convolutions to 10 bits on newer GPUs (TF32) unless told not to; `exact` is float32.
+        exact = settings.get("precision") != "fast"
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not exact
+        torch.backends.cudnn.deterministic = True
         self.device, self.notices = resolve(device)
         self.batch = BATCH.get(self.device.partition(":")[0], 1)
         self._loaded: int | None = None
@@ -93,7 +97,9 @@ class TorchSession(Plain):
 
 def _out_of_memory(error: RuntimeError) -> bool:
     # MPS and some CUDA libraries raise a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        sign in str(error).lower() for sign in ("out of memory", "alloc_failed")
+    )
 
 
 def _free(device: str) -> None:

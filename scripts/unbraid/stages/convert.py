@@ -25,6 +25,7 @@ def convert(
     info: Path,
     *,
     digest: str | None,
+    problem: tuple[str, str] | None = None,
     start: float | None,
     end: float | None,
     truncated: str,
@@ -32,11 +33,14 @@ def convert(
     """Decode `source` to `mix` (float32 wav) and write `info` (mix.json): what was decoded, and from what.
 
     digest: the sha256 of the source when it was planned; None when it could not be read then.
+    problem: what the plan found wrong with what the song asks for, and what to do about it: raised as it is.
     start, end: a window in seconds.
     truncated: "error" or "accept" (take what is whole of a damaged file).
     Raises: UnbraidError for a source that cannot be decoded or has changed, and for a disk that is too small.
     """
     begun = time.monotonic()
+    if problem:
+        raise UnbraidError(problem[0], remedy=problem[1])
     _check_unchanged(source, digest)
     frames, peak = 0, 0.0
     with Decoder(source, start, end, truncated) as decoder:
@@ -49,7 +53,7 @@ def convert(
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            raise _disk_full(decoder, mix, start, end) from error
+            raise _too_large(decoder, mix, start, end, error.errno == errno.EFBIG) from error
     downmixed = decoder.source_channels > decoder.channels
     if downmixed:
         log.warning("%s has %d channels; it is mixed down to stereo.", source.name, decoder.source_channels)
@@ -87,11 +91,17 @@ def _check_unchanged(source: Path, planned: str | None) -> None:
         raise UnbraidError(f"{source} has changed since it was planned.", remedy="Run again.")
 
 
-def _disk_full(decoder: Decoder, mix: Path, start: float | None, end: float | None) -> UnbraidError:
-    free = shutil.disk_usage(mix.parent).free
+def _too_large(decoder: Decoder, mix: Path, start: float | None, end: float | None, limited: bool) -> UnbraidError:
+    """limited: by the length that a file may have here, not by the disk's space."""
     stop = min(end or float("inf"), decoder.seconds or float("inf"))
     length = max(0.0, stop - (start or 0.0))
     needed = f"about {length * decoder.rate * decoder.channels * 4 / 1e6:,.0f} MB" if length < float("inf") else "more"
+    if limited:
+        return UnbraidError(
+            f"The decoded song needs {needed} in {mix.parent}, in one file, which this disk or account does not allow.",
+            remedy="Run in a folder on another disk, or raise the limit (ulimit -f), and run again.",
+        )
+    free = shutil.disk_usage(mix.parent).free
     return UnbraidError(
         f"The disk is full: the decoded song needs {needed} in {mix.parent}, where {free / 1e6:,.0f} MB are free.",
         remedy="Free some space, or run in a folder on another disk; finished work is kept.",

@@ -39,11 +39,11 @@ def deliver(
     begun = time.monotonic()
     song = read_json(mix_info)
     file_format = next(iter(outputs.values())).suffix[1:]
-    peaks = {stem: _peak(combine(linear)) for stem, linear in stems.items()}
+    peaks = {stem: _peak(combine(linear, song["frames"])) for stem, linear in stems.items()}
     bits = choose_bits(bit_depth, file_format, song, max(peaks.values()))
     gain = 1.0
     if bits is not None:
-        gain = _gain(peaks, bits, clip)
+        gain = _gain(peaks, bits, clip, file_format)
     clipped = {}
     for stem, linear in stems.items():
         subtype = {None: "FLOAT", 16: "PCM_16", 24: "PCM_24"}[bits]
@@ -52,7 +52,7 @@ def deliver(
         with ExitStack() as files:
             partial = files.enter_context(replacing(outputs[stem]))
             file = files.enter_context(wav.create(partial, song["rate"], song["channels"], subtype, container))
-            for block in combine(linear):
+            for block in combine(linear, song["frames"]):
                 scaled = block if gain == 1.0 else block * np.float32(gain)
                 samples, over = (scaled, 0) if bits is None else quantise(scaled, bits)
                 clipped[stem] += over
@@ -115,7 +115,7 @@ def _peak(blocks: Iterable[Audio]) -> float:
     return max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
 
 
-def _gain(peaks: Mapping[str, float], bits: int, clip: str) -> float:
+def _gain(peaks: Mapping[str, float], bits: int, clip: str, file_format: str) -> float:
     limit = full_scale(bits)
     stem, peak = max(peaks.items(), key=lambda item: item[1])
     if peak <= limit or clip == "clip":
@@ -124,7 +124,8 @@ def _gain(peaks: Mapping[str, float], bits: int, clip: str) -> float:
     if clip == "error":
         raise UnbraidError(
             f"The stem {stem!r} peaks at {level:+.2f} dBFS, which {bits}-bit samples cannot hold (clip: error).",
-            remedy="Set bit_depth=float, or clip=scale to turn all stems down alike, or clip=clip.",
+            remedy=f"Set {'format=wav with ' if file_format == 'flac' else ''}bit_depth=float, or clip=scale to turn all"
+            " stems down alike, or clip=clip.",
         )
     log.warning("%s peaks at %+.2f dBFS; all stems are turned down by %.2f dB (clip: scale).", stem, level, level)
     return float(limit / peak)

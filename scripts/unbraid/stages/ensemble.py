@@ -41,7 +41,9 @@ def ensemble(
     """
     begun = time.monotonic()
     song = read_json(mix_info)
-    together = (np.stack(blocks) for blocks in zip(*(combine(linear) for linear in members), strict=True))
+    together = (
+        np.stack(blocks) for blocks in zip(*(combine(linear, song["frames"]) for linear in members), strict=True)
+    )
     with replacing(output) as partial, wav.create(partial, song["rate"], song["channels"]) as file:
         for block in join(together, method, weights, song["frames"]):
             file.write(block)

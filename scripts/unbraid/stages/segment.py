@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from unbraid.audio import wav
 from unbraid.audio.resample import resample, resampled_frames
 from unbraid.backends.session import Audio, Statistics
+from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing, write_json
 from unbraid.grid import cores
 
@@ -45,7 +47,7 @@ def segment(
             _link(sources[0][1], partial)
         statistics = measure(wav.blocks(mix), rate)
     else:
-        arranged = (arrange(block, channels) for block in combine(sources))
+        arranged = (arrange(block, channels) for block in combine(sources, song["frames"]))
         with replacing(mix) as partial, wav.create(partial, rate, channels) as file:
             statistics = measure(_written(resample(arranged, song["rate"], rate, frames), file), rate)
     with replacing(table) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
@@ -66,8 +68,17 @@ def read_statistics(info: Path) -> Statistics:
     return Statistics(**{field.name: values[field.name] for field in dataclasses.fields(Statistics)})
 
 
-def combine(sources: list[tuple[int, Path]]) -> Iterator[Audio]:
-    """The sum of files times their coefficients, in blocks [frames, channels], float32, in the order given."""
+def combine(sources: list[tuple[int, Path]], frames: int) -> Iterator[Audio]:
+    """The sum of files times their coefficients, in blocks [frames, channels], float32, in the order given.
+
+    Raises: UnbraidError for a file that has not `frames` frames: something has happened to it in the store.
+    """
+    for _, path in sources:
+        if (found := soundfile.info(path).frames) != frames:
+            raise UnbraidError(
+                f"{path} is damaged: it has {found} frames, and the song has {frames}.",
+                remedy=f"Delete the folder {path.parent} and run again.",
+            )
     for blocks in zip(*(wav.blocks(path) for _, path in sources), strict=True):
         total = np.zeros_like(blocks[0])
         for (coefficient, _), block in zip(sources, blocks, strict=True):
