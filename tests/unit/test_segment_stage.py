@@ -160,8 +160,8 @@ def test_a_song_minus_itself_is_silent_to_the_last_bit(tmp_path):
 def test_sources_are_summed_in_the_order_given(tmp_path):
     values = [1e8, 1.0, -1e8]
     paths = [song(tmp_path / "in", np.full((3, 1), value, dtype=np.float32), name=f"{value}.wav") for value in values]
-    (forwards,) = combine([(1, path) for path in paths], 1)
-    (cancelled_first,) = combine([(1, paths[0]), (1, paths[2]), (1, paths[1])], 1)
+    (forwards,) = combine([(1, path) for path in paths], 3)
+    (cancelled_first,) = combine([(1, paths[0]), (1, paths[2]), (1, paths[1])], 3)
     assert (float(forwards[0, 0]), float(cancelled_first[0, 0])) == (0.0, 1.0)
 
 
