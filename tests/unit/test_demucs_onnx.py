@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 import real_weights
 import tiny_networks
 from unbraid import catalogue
-from unbraid.backends import demucs_onnx, demucs_weights
+from unbraid.backends import demucs_onnx, demucs_weights, tensors
 from unbraid.backends.weights import verify
 from unbraid.errors import UnbraidError
 
@@ -177,7 +177,7 @@ def test_a_network_that_does_not_do_as_recorded_is_an_error(tmp_path):
 @pytest.mark.weights
 def test_the_rebuilt_weights_are_upstreams_bit_for_bit():
     """Upstream's file is not among what the tests may fetch, but the sha256 of its conversion to ggml is known."""
-    _, folder = real_weights.htdemucs()
+    _, folder = real_weights.fetched("htdemucs")
     checkpoint, _ = demucs_weights.read(folder / "955717e8.safetensors")
     digest, size = hashlib.sha256(struct.pack("<i", 0x646D6334)), 4
     for name in demucs_weights.build(checkpoint, folder).state_dict():  # the order in which upstream stored them
@@ -192,10 +192,10 @@ def test_the_rebuilt_weights_are_upstreams_bit_for_bit():
 
 @pytest.mark.weights
 def test_the_real_weights_are_pinned_and_do_as_onnxruntime_recorded():
-    model, folder = real_weights.htdemucs()
+    model, folder = real_weights.fetched("htdemucs")
     verify(folder, model)
     checkpoint, _ = demucs_weights.read(folder / "955717e8.safetensors")
-    assert demucs_weights.tensors_sha256(checkpoint.state) == model.weights[0].sha256
+    assert tensors.digest(checkpoint.state) == model.weights[0].sha256
     network = demucs_weights.build(checkpoint, folder)
     assert demucs_onnx.check_golden(network, folder) < 1e-3
     attention = network.crosstransformer.layers[3].cross_attn.in_proj_weight.data

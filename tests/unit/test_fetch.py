@@ -18,7 +18,7 @@ from tenacity import wait_none
 
 import tiny_networks
 from unbraid import catalogue, download
-from unbraid.backends import demucs_weights
+from unbraid.backends import demucs_weights, tensors
 from unbraid.backends.weights import verify
 from unbraid.catalogue import Source, Weights
 from unbraid.errors import UnbraidError
@@ -318,10 +318,10 @@ def test_ready_weights_of_a_checkpoint_that_has_since_changed_are_made_again(fol
 
 def test_tensors_other_than_the_pinned_ones_are_refused(server, folder):
     state = tiny_networks.network(seed=1).half().state_dict()
-    model = from_url(server, tensors=demucs_weights.tensors_sha256(state))
+    model = from_url(server, tensors=tensors.digest(state))
     assert "its tensors have the sha256" in refused(model, folder)
     assert not (folder / "one.safetensors").exists()
-    right = demucs_weights.tensors_sha256(tiny_networks.network().half().state_dict())
+    right = tensors.digest(tiny_networks.network().half().state_dict())
     pinned = from_url(server, tensors=right)
     get(pinned, folder)
     assert is_whole(pinned, folder)

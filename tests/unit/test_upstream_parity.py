@@ -13,7 +13,7 @@ from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
-from real_weights import htdemucs
+from real_weights import fetched
 from stages_by_hand import REFERENCE, separated
 from tiny_networks import model, network
 from unbraid.backends import demucs_weights
@@ -153,7 +153,7 @@ def song() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def real(song, tmp_path_factory):
-    made, folder = htdemucs()
+    made, folder = fetched("htdemucs")
     return made, folder, separated(tmp_path_factory.mktemp("whole"), song, made, folder)
 
 

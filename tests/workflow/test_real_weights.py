@@ -15,7 +15,7 @@ sys.path.insert(0, str(HOME / "tests" / "unit"))
 sys.path.insert(0, str(HOME / "tests" / "bench"))
 
 from quality import example, sdr
-from real_weights import htdemucs
+from real_weights import fetched
 
 pytestmark = pytest.mark.weights
 
@@ -36,7 +36,7 @@ socket.getaddrinfo = socket.create_connection = refuse
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Desk:
     desk = Desk(tmp_path_factory.mktemp("real"))
-    _, folder = htdemucs()
+    _, folder = fetched("htdemucs")
     (desk.path / "models").mkdir()
     (desk.path / "models" / "htdemucs").symlink_to(folder.resolve())
     mix, _, rate = example()
@@ -114,7 +114,7 @@ def test_quality_names_model_device_preset_and_the_time_of_each_stage(desk, firs
 def test_provenance_names_weights_licence_versions_and_every_key(desk, first):
     origin = json.loads((desk.path / "results/demo/provenance.json").read_text())
     split = origin["separations"]["split"]
-    assert split["content"]["model"]["weights"] == [htdemucs()[0].identity[0]]
+    assert split["content"]["model"]["weights"] == [fetched("htdemucs")[0].identity[0]]
     assert "personal and" in split["licence"]
     assert split["versions"]["torch"]
     assert origin["mix"]["content"]["source"] == origin["source_sha256"]
@@ -145,7 +145,7 @@ def test_progress_is_in_the_log(desk, first):
 
 
 def test_a_corrupt_weight_file_is_an_error_that_names_it(tmp_path):
-    _, folder = htdemucs()
+    _, folder = fetched("htdemucs")
     desk = Desk(tmp_path)
     copy = desk.path / "models" / "htdemucs"
     shutil.copytree(folder, copy)
@@ -165,7 +165,7 @@ def test_cuda_without_cuda_is_an_error_with_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # also where there is a GPU
     desk = Desk(tmp_path)
     (desk.path / "models").mkdir()
-    (desk.path / "models" / "htdemucs").symlink_to(htdemucs()[1].resolve())
+    (desk.path / "models" / "htdemucs").symlink_to(fetched("htdemucs")[1].resolve())
     run = desk.run("demo", recipe="stems", device="cuda")
     assert run.code != 0
     (message,) = set(run.paragraphs("demo"))

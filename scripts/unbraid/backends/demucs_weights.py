@@ -4,7 +4,6 @@ The safetensors layout is upstream's own (`demucs.hf`): the tensors under their 
 the class name and its arguments as JSON. So the files made here open in upstream's code as well. They hold no code.
 """
 
-import hashlib
 import inspect
 import json
 import pickle
@@ -14,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unbraid.backends import tensors
 from unbraid.backends.weights import damaged
 from unbraid.errors import UnavailableError, UnbraidError
-from unbraid.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -149,18 +148,13 @@ def _restored(path: str | Path, network: Any, state: dict[str, Any]) -> "dict[st
 
 def save(path: str | Path, checkpoint: Checkpoint, notes: Mapping[str, str] | None = None) -> None:
     """Write `checkpoint` as safetensors, atomically. `notes` join the metadata (where the weights came from)."""
-    from safetensors import torch as safetensors
-
     metadata = {
         **(notes or {}),
         "klass": checkpoint.klass,
         "args": json.dumps(_plain(checkpoint.args)),
         "kwargs": json.dumps(_plain(checkpoint.kwargs)),
     }
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state.items()}
-    with replacing(path) as partial:
-        # Not `save_file`: its errors carry no errno, and a full disk should be known as one.
-        partial.write_bytes(safetensors.save(tensors, metadata))
+    tensors.write(path, checkpoint.state, metadata)
 
 
 def _plain(value: Any) -> Any:
@@ -195,16 +189,9 @@ def read(path: str | Path) -> tuple[Checkpoint, dict[str, str]]:
     """The checkpoint in a safetensors file (made here or by upstream) and the file's metadata.
 
     Tensors keep the precision they are stored in. Raises UnbraidError for a file that is damaged, cut short or of
-    another kind; a flipped bit inside a tensor is found by `tensors_sha256`, not here.
+    another kind; a flipped bit inside a tensor is found by `tensors.digest`, not here.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise damaged(path, error) from error
+    state, metadata = tensors.read(path)
     if metadata.get("klass") not in CLASSES or "structure" in metadata:  # `structure`: diffq's packed tensors
         raise _not_demucs(path)
     try:
@@ -239,19 +226,6 @@ def load(path: str | Path) -> Any:
     return build(read(path)[0], path)
 
 
-def tensors_sha256(state: "Mapping[str, torch.Tensor]") -> str:
-    """The sha256 of a network's values: names in sorted order, shapes, and little-endian float32 bytes.
-
-    The same whether the tensors are stored in half or single precision, and whichever file they came from.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        values = state[name].detach().cpu().float().contiguous().numpy().astype("<f4", copy=False)
-        digest.update(json.dumps([name, list(values.shape)]).encode())
-        digest.update(values.data)
-    return digest.hexdigest()
-
-
 def kept_name(weights: "Weights") -> str:
     return f"{weights.name}.safetensors"
 
@@ -259,27 +233,27 @@ def kept_name(weights: "Weights") -> str:
 def keep(path: Path, target: Path, model: "Model", weights: "Weights", notes: dict[str, str]) -> dict[str, Any]:
     """Convert a file of weights to safetensors, once its network is the one that the catalogue describes."""
     checkpoint, origin = _ready(target, weights) if path == target else (_convert(path), notes["source_sha256"])
-    tensors = tensors_sha256(checkpoint.state)
-    if weights.sha256 not in (None, tensors):
-        raise UnavailableError(f"its tensors have the sha256 {tensors[:16]}… and should have {weights.sha256[:16]}…")
+    digest = tensors.digest(checkpoint.state)
+    if weights.sha256 not in (None, digest):
+        raise UnavailableError(f"its tensors have the sha256 {digest[:16]}… and should have {weights.sha256[:16]}…")
     network = build(checkpoint, target)
     found = (tuple(network.sources), network.samplerate, network.audio_channels)
     if found != (model.stems, model.rate, model.channels):
         raise UnavailableError(f"its stems, rate and channels are {found}, not those of the catalogue")
     if path != target:
-        save(target, checkpoint, {**notes, "tensors_sha256": tensors})
-    return {"source_sha256": origin, "tensors_sha256": tensors}
+        save(target, checkpoint, {**notes, "tensors_sha256": digest})
+    return {"source_sha256": origin, "tensors_sha256": digest}
 
 
 def _ready(path: Path, weights: "Weights") -> tuple[Checkpoint, str]:
     checkpoint, notes = read(path)
     origin = notes.get("source_sha256", "")
-    tensors = tensors_sha256(checkpoint.state)
-    if notes.get("tensors_sha256", tensors) != tensors:
+    digest = tensors.digest(checkpoint.state)
+    if notes.get("tensors_sha256", digest) != digest:
         raise UnavailableError("it is damaged")
-    if not weights.admits(tensors, origin):
+    if not weights.admits(digest, origin):
         raise UnavailableError("it holds other weights than the catalogue names")
-    return checkpoint, origin or (tensors if weights.sha256 else "")
+    return checkpoint, origin or (digest if weights.sha256 else "")
 
 
 def _convert(path: Path) -> Checkpoint:

@@ -38,6 +38,12 @@ CHUNKED = ("shifts", "overlap", "precision")
 BACKENDS = {
     "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
     "demucs": Backend("unbraid.backends.demucs:DemucsSession", "unbraid.backends.demucs_weights", CHUNKED, ("torch",)),
+    "spleeter": Backend(
+        "unbraid.backends.spleeter:SpleeterSession",
+        "unbraid.backends.spleeter_weights",
+        ("shifts", "overlap"),
+        ("torch",),
+    ),
 }
 
 
