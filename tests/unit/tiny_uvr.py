@@ -75,8 +75,8 @@ def configured(folder: Path, kind: str, seed: int = 0, **options: Any) -> tuple[
 def vr(folder: Path, *, modern: bool, bins: int, seed: int = 0, depth: int = 31191) -> Path:
     torch.manual_seed(seed)
     if modern:
-        return save(folder / "tiny.pth", CascadedNet(bins * 2, nout=8, nout_lstm=4))
-    widths = [(2, 4), (2, 4), (6, 2, 1, 1, 0), (2, 4), (10, 4, 1, 1, 0), (4, 8), (8, 2, 1), (4, 2, 1), (4, 2, 1)]
+        return save(folder / "tiny.pth", CascadedNet(bins * 2, nout=4, nout_lstm=4))
+    widths = [(2, 2), (2, 2), (4, 1, 1, 1, 0), (1, 2), (6, 2, 1, 1, 0), (2, 4), (4, 2, 1), (2, 2, 1), (2, 2, 1)]
     return save(folder / "tiny.pth", CascadedASPPNet(bins * 2, widths, depth))
 
 
@@ -128,8 +128,7 @@ def _vr(name: str, bins: int, **options: Any) -> Callable[[Path], Model]:
 
 TINY: dict[str, Callable[[Path], Model]] = {
     "VR 5.1": _vr("1band_sr44100_hl256", 256, modern=True),
-    "VR, four bands": _vr("4band_v3", 672, modern=False),
-    "VR, 32 kHz": _vr("2band_32000", 768, modern=False, depth=33966),
+    "VR, older": _vr("4band_v3", 672, modern=False),
     "MDX-Net": lambda folder: model(uvr_config.MDX, mdx(folder), **MDX),
     "MDX23C": _configured(uvr_config.MDX23C),
     "BS-RoFormer": _configured(uvr_config.BS, target="Vocals"),
