@@ -25,6 +25,8 @@ FORMS = {
     "pypi": r"\w[\w.-]*==\w[\w.+-]*$",
 }
 PACKAGES = ("npm", "pypi")
+UNKNOWN = "unknown"
+"""What stands for a licence, or for the stems, that the list a model was taken from does not tell."""
 
 
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -170,9 +172,15 @@ def load(paths: Sequence[Path]) -> dict[str, Model]:
 
 
 def find(models: Mapping[str, Model], name: str) -> Model:
-    """The model of this name. Raises: UnbraidError with the nearest known one."""
+    """The model of this name. Raises: UnbraidError with the nearest known one, or when its stems are not known."""
     if name not in models:
         raise UnbraidError(f"There is no model {name!r} in the catalogue.", remedy=suggest(name, models))
+    if models[name].stems == (UNKNOWN,):
+        raise UnbraidError(
+            f"The stems of the model {name!r} are not known: the list that it comes from does not tell them.",
+            remedy=f"Copy its entry into your own models.yaml (config/README.md says where) and write its `stems:` there:"
+            f" {models[name].weights[0].name} tells them, under `training`.",
+        )
     return models[name]
 
 

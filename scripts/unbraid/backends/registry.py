@@ -38,6 +38,12 @@ CHUNKED = ("shifts", "overlap", "precision")
 BACKENDS = {
     "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
     "demucs": Backend("unbraid.backends.demucs:DemucsSession", "unbraid.backends.demucs_weights", CHUNKED, ("torch",)),
+    "audio_separator": Backend(
+        "unbraid.backends.audio_separator:session",
+        "unbraid.backends.uvr_weights",
+        ("shifts", "overlap"),
+        ("onnxruntime", "torch"),
+    ),
     "spleeter": Backend(
         "unbraid.backends.spleeter:SpleeterSession",
         "unbraid.backends.spleeter_weights",
