@@ -31,6 +31,13 @@ CHUNKED = ("shifts", "overlap", "precision")
 BACKENDS = {
     "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
     "demucs": Backend("unbraid.backends.demucs:DemucsSession", "unbraid.backends.demucs_weights", CHUNKED, ("torch",)),
+    "sam_audio": Backend(
+        "unbraid.backends.sam_audio:SamAudioSession",
+        "unbraid.backends.sam_audio_weights",
+        ("overlap", "precision"),
+        ("mlx", "torch"),
+        options=("prompt", "anchors", "seed", "ode_method", "ode_steps", "candidates", "crossfade"),
+    ),
 }
 
 
