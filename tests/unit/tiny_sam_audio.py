@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
+import torch
 from mlx.utils import tree_flatten
 from mlx_audio.sts.models.sam_audio.config import SAMAudioConfig
 from mlx_audio.sts.models.sam_audio.model import SAMAudio
@@ -16,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from unbraid.catalogue import Model, Source, Weights
 from unbraid.fetch import fetch
 
+CATALOGUE = Path(__file__).parents[2] / "config/models.yaml"
 RATE = 48000
 HOP = 80
 CHUNK = 1600  # frames: a thirtieth of a second
@@ -57,8 +60,11 @@ T5 = {
 }
 
 
-def parameters() -> dict[str, mx.array]:
-    """Of the network: random, but loud enough that prompt, anchors and noise can be told from rounding."""
+def parameters(idle: bool = False) -> dict[str, mx.array]:
+    """Of the network: random, but loud enough that prompt, anchors and noise can be told from rounding.
+
+    idle: with those of the codec's watermark, which are most of them and do nothing.
+    """
     mx.random.seed(0)
     drawn = dict(tree_flatten(SAMAudio(SAMAudioConfig.from_dict(CONFIG)).parameters()))
     generator = np.random.default_rng(0)
@@ -67,7 +73,7 @@ def parameters() -> dict[str, mx.array]:
             noise = generator.standard_normal(value.shape).astype(np.float32)
             drawn[name] = mx.array(noise) * (1 / max(value.shape[-1], 1) ** 0.5 if value.ndim > 1 else 0.5)
     drawn["audio_codec.decoder.conv_out.weight_g"] = drawn["audio_codec.decoder.conv_out.weight_g"] * 10
-    return drawn
+    return {name: value for name, value in drawn.items() if idle or "wm_model" not in name}
 
 
 def files(folder: Path) -> dict[str, Path]:
@@ -128,3 +134,39 @@ def changed(folder: Path, name: str, drop: str = "", add: dict[str, mx.array] | 
 
 def replace(made: Model, **changes: Any) -> Model:
     return dataclasses.replace(made, **changes)
+
+
+RENAMED = [
+    (r"^(audio_codec\.encoder)\.conv_in\.", r"\1.block.0."),
+    (
+        r"^(audio_codec\.encoder)\.blocks\.(\d)\.res(\d)\.",
+        lambda m: f"{m[1]}.block.{int(m[2]) + 1}.block.{int(m[3]) - 1}.",
+    ),
+    (r"^(audio_codec\.encoder)\.blocks\.(\d)\.snake\.", lambda m: f"{m[1]}.block.{int(m[2]) + 1}.block.3."),
+    (r"^(audio_codec\.encoder)\.blocks\.(\d)\.conv\.", lambda m: f"{m[1]}.block.{int(m[2]) + 1}.block.4."),
+    (r"^(audio_codec\.encoder)\.snake_out\.", r"\1.block.5."),
+    (r"^(audio_codec\.encoder)\.conv_out\.", r"\1.block.6."),
+    (r"^(audio_codec\.decoder)\.conv_in\.", r"\1.model.0."),
+    (r"^(audio_codec\.decoder)\.blocks\.(\d)\.block_(\d+)\.", lambda m: f"{m[1]}.model.{int(m[2]) + 1}.block.{m[3]}."),
+    (r"^(audio_codec\.decoder)\.snake_out\.", r"\1.wm_model.encoder_block.pre.0."),
+    (r"^(audio_codec\.decoder)\.conv_out\.", r"\1.wm_model.encoder_block.pre.1."),
+    (r"^(audio_codec)\.quantizer_(in|out)_proj\.", r"\1.quantizer.\2_proj."),
+    (r"\.act(\d)\.", lambda m: f".block.{2 * int(m[1]) - 2}."),
+    (r"(?<!block1)(?<!block2)\.conv(\d)\.", lambda m: f".block.{2 * int(m[1]) - 1}."),
+]
+
+
+def checkpoint(path: Path) -> Path:
+    """The network of `files` as upstream stores it: a pickle, upstream's names and shapes, and its parts for video."""
+    state = {}
+    for name, value in parameters().items():
+        tensor = torch.from_numpy(np.array(value))
+        if (tensor.ndim == 3 and "audio_codec" in name) or ("x_embedder" in name and tensor.ndim == 3):
+            transposed = ".block_1." in name or ".block_3." in name
+            tensor = tensor.permute(2, 0, 1) if transposed else tensor.permute(0, 2, 1)
+        for pattern, renamed in RENAMED:
+            name = re.sub(pattern, renamed, name)
+        state[name] = tensor
+    shared = torch.ones(4)
+    torch.save({**state, "vision_encoder.a": shared, "vision_encoder.b": shared}, path)
+    return path
