@@ -1,5 +1,6 @@
 """SAM-Audio. The MLX engine's real code runs on a tiny random network; the torch engine on a double of upstream's package."""
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -212,6 +213,25 @@ def test_the_ode_ends_at_one_for_every_number_of_steps(made, monkeypatch, steps)
     found.separate(found.passes[0], noise(CHUNK).T[None], found.passes[0].grid.touching(CHUNK, 0, CHUNK)[:1])
     assert len(times) == steps
     assert times[-1][0] + times[-1][1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint"])
+def test_the_mlx_engine_gives_what_mlx_audio_gives_for_the_same_noise(made, method):
+    found = session(made, ode_steps=4, ode_method=method)
+    audio, drawn, engine = noise(CHUNK)[:, 0], found._noise(0, CHUNK // HOP), found._engine
+    ours = engine.separate(audio, found._text, [("+", 0, 0.01)], drawn, 0)
+    batch = engine._processor(["bass guitar"], [audio], [[("+", 0, 0.01)]])
+    theirs = engine._network.separate(
+        batch.audios,
+        ["bass guitar"],
+        anchor_ids=batch.anchor_ids,
+        anchor_alignment=batch.anchor_alignment,
+        noise=mx.array(drawn),
+        ode_opt={"method": method, "step_size": 0.25},
+        _text_features=mx.array(found._text[None]),
+        _text_mask=mx.ones((1, len(found._text)), dtype=mx.bool_),
+    )
+    assert np.array_equal(ours, np.array(theirs.target[0][:, 0]))
 
 
 BAD = [

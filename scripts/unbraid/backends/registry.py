@@ -12,7 +12,7 @@ from unbraid.errors import UnbraidError, suggest
 class Backend:
     """A family of models that one piece of code runs.
 
-    session: `module:class`, a `Session` (see `unbraid.backends.session`) that takes the arguments of `session.load`.
+    session: `module:name`, what makes a `Session` of the arguments of `session.load` (see `unbraid.backends.session`).
     weights: the module that keeps its weights (see `unbraid.backends.weights.Keeper`); None where there are none.
     settings: which settings of a preset change its bytes, and so enter its keys; `seed` joins them where `seeded` says.
     options: what a step of a recipe may say to it, with the default; all of it enters keys.
@@ -30,7 +30,9 @@ CHUNKED = ("shifts", "overlap", "precision")
 
 BACKENDS = {
     "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
-    "demucs": Backend("unbraid.backends.demucs:DemucsSession", "unbraid.backends.demucs_weights", CHUNKED, ("torch",)),
+    "demucs": Backend(
+        "unbraid.backends.demucs_mlx:session", "unbraid.backends.demucs_weights", CHUNKED, ("mlx", "torch")
+    ),
     "sam_audio": Backend(
         "unbraid.backends.sam_audio:SamAudioSession",
         "unbraid.backends.sam_audio_weights",

@@ -209,18 +209,11 @@ def choose(device: str, engine: str | None) -> tuple[str, str, list[str]]:
             "SAM-Audio needs one of its two engines, and neither is installed.",
             remedy=f"Run `{COMMANDS['mlx']}`" + ("." if apple else f", or, with a CUDA GPU, `{COMMANDS['torch']}`."),
         )
-    if wanted == "mlx" or (not wanted and has["mlx"] and apple):
-        return "mlx", device, []
-    if wanted == "torch" or not has["mlx"]:
-        return "torch", *_resolve(device)
-    if has["torch"] and device == "auto":
-        on, notices = _resolve(device)
-        if on != "cpu":
-            return "torch", on, notices
-    notices = (
-        [] if device == "cpu" else ["Running SAM-Audio on the CPU with mlx: no Apple GPU, nor sam_audio with CUDA."]
-    )
-    return "mlx", device, notices
+    # MLX's convolutions on a CPU take minutes for a second of audio: away from Apple's GPU, torch comes first.
+    if wanted == "mlx" or (not wanted and has["mlx"] and (apple or not has["torch"])):
+        slow = "Running SAM-Audio with mlx on a CPU, which takes minutes for each second of audio."
+        return "mlx", device, [] if apple and device != "cpu" else [slow]
+    return "torch", *_resolve(device)
 
 
 def _resolve(device: str) -> tuple[str, list[str]]:
