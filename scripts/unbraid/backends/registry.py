@@ -12,7 +12,7 @@ from unbraid.errors import UnbraidError, suggest
 class Backend:
     """A family of models that one piece of code runs.
 
-    session: `module:class`, a `Session` (see `unbraid.backends.session`) that takes the arguments of `session.load`.
+    session: `module:name`, what makes a `Session` of the arguments of `session.load` (see `unbraid.backends.session`).
     weights: the module that keeps its weights (see `unbraid.backends.weights.Keeper`); None where there are none.
     settings: which settings of a preset change its bytes, and so enter its keys.
     engines: what may execute its networks.
@@ -37,12 +37,25 @@ CHUNKED = ("shifts", "overlap", "precision")
 
 BACKENDS = {
     "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
-    "demucs": Backend("unbraid.backends.demucs:DemucsSession", "unbraid.backends.demucs_weights", CHUNKED, ("torch",)),
+    "demucs": Backend(
+        "unbraid.backends.demucs_mlx:session", "unbraid.backends.demucs_weights", CHUNKED, ("mlx", "torch")
+    ),
     "audio_separator": Backend(
         "unbraid.backends.audio_separator:session",
         "unbraid.backends.uvr_weights",
         ("shifts", "overlap"),
         ("onnxruntime", "torch"),
+    ),
+    "sam_audio": Backend(
+        "unbraid.backends.sam_audio:SamAudioSession",
+        "unbraid.backends.sam_audio_weights",
+        ("overlap", "precision"),
+        ("mlx", "torch"),
+        options=("prompt", "anchors", "seed", "ode_method", "ode_steps", "candidates", "crossfade"),
+        check="unbraid.backends.sam_audio_options:read",
+        required=("prompt",),
+        seeded=True,
+        previewed=True,
     ),
     "spleeter": Backend(
         "unbraid.backends.spleeter:SpleeterSession",

@@ -1,0 +1,111 @@
+"""Demucs on Apple silicon's GPU through the package `demucs_mlx`; everywhere else, and without it, the torch session.
+
+Its networks are made of ours in memory, so that the same checked weights serve both engines and nothing is downloaded. It
+needs Metal, so that only the conversion, and the adapter on a double of the package, were run where unbraid was made.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from platform import machine, system
+from typing import Any
+
+import numpy as np
+
+from unbraid.backends.demucs import DemucsSession
+from unbraid.backends.session import Audio, Pass, Statistics
+from unbraid.catalogue import Model
+from unbraid.errors import UnbraidError
+from unbraid.grid import Chunk
+
+COMMAND = "pip install demucs-mlx"
+BATCH = 4  # chunks at once
+PACKED = re.compile(r"\.in_proj_(weight|bias)$|\.bias_(ih|hh)_l\d")  # which the package splits or adds up
+
+
+def session(
+    model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
+) -> DemucsSession:
+    """The session of the best engine: mlx where `wanted` says so, else torch."""
+    made = DemucsMlxSession if wanted(device, settings.get("engine")) else DemucsSession
+    return made(model, folder, statistics, settings, device, threads)
+
+
+def wanted(device: str, engine: str | None) -> bool:
+    """Whether mlx is to run Demucs here. Raises: UnbraidError when it was asked for by name and cannot."""
+    forced = engine == "mlx" or device == "mlx"
+    apple, installed = system() == "Darwin" and machine() == "arm64", find_spec("demucs_mlx") is not None
+    if forced and engine not in ("mlx", "auto", None):
+        raise UnbraidError(f"engine={engine} cannot run on device=mlx.", remedy="Set engine=mlx, or device=auto.")
+    if forced and device not in ("mlx", "auto"):
+        raise UnbraidError(f"engine=mlx cannot run on device={device}.", remedy="Set device=mlx or auto.")
+    if forced and not apple:
+        raise UnbraidError(
+            "Demucs on mlx needs Apple silicon, which this machine is not.", remedy="Set device=auto and engine=auto."
+        )
+    if forced and not installed:
+        raise UnbraidError(
+            "Demucs on mlx needs the Python package demucs-mlx, which is not installed.",
+            remedy=f"Run `{COMMAND}` in unbraid's environment, or set device=auto and engine=auto.",
+        )
+    return forced or (apple and installed and device == "auto" and engine in ("auto", None))
+
+
+class DemucsMlxSession(DemucsSession):
+    """The networks of one model, converted."""
+
+    engine = "mlx"
+
+    def __init__(
+        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
+    ) -> None:
+        super().__init__(model, folder, statistics, settings, "cpu", threads)
+        self.device, self.batch, self.notices = "mlx", BATCH, []
+        exact = settings.get("precision", "exact") == "exact"
+        self._converted = [_converted(network, exact=exact) for network in self.networks]
+
+    def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
+        import mlx.core as mx
+
+        output = self._converted[one.network](mx.array(audio))
+        result: Audio = np.array(output.astype(mx.float32))
+        return result
+
+    def close(self) -> None:
+        import mlx.core as mx
+
+        self._converted.clear()
+        mx.clear_cache()
+        super().close()
+
+
+def _converted(network: Any, *, exact: bool) -> Any:
+    """Raises: UnbraidError unless every tensor arrived: the package leaves random ones where it finds none."""
+    import mlx.core as mx
+    from demucs_mlx.mlx_convert import convert_single_model, convert_state_dict
+    from demucs_mlx.mlx_transformer import FastMultiHeadAttention
+    from mlx.utils import tree_flatten
+
+    made = convert_single_model(network)
+    given = convert_state_dict(network.state_dict(), flatten=True, torch_model=network)
+    state: Any = tree_flatten(made.state_dict())
+    held = {_print(tensor) for _, tensor in state}
+    unused = [name for name, tensor in given.items() if _print(tensor) not in held and not PACKED.search(name)]
+    if unused or held - {_print(tensor) for tensor in given.values()}:
+        raise UnbraidError(
+            f"demucs-mlx did not take over all weights of a {type(network).__name__}.",
+            remedy="Set engine=torch, or install the version of demucs-mlx that envs/mlx.yaml names.",
+        )
+    if exact:
+        for _, module in made.named_modules():
+            if isinstance(module, FastMultiHeadAttention):
+                module.set_compute_dtype(mx.float32)
+    made.eval()
+    return made
+
+
+def _print(tensor: Any) -> tuple[tuple[int, ...], int]:
+    """A tensor as something that can be compared whatever its name."""
+    array = np.array(tensor)
+    return array.shape, hash(array.tobytes())
