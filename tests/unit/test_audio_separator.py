@@ -84,7 +84,9 @@ def test_the_level_of_the_stems_follows_that_of_the_mix(case):
         gain = np.float32(peak / np.abs(short).max())
         louder = case.stems(f"peak {peak}", short * gain)
         assert decibels(louder / gain, reference) <= -90
-        levels = np.sqrt(np.square(louder, dtype=np.float64).sum((1, 2)) / np.square(reference, dtype=np.float64).sum((1, 2)))
+        levels = np.sqrt(
+            np.square(louder, dtype=np.float64).sum((1, 2)) / np.square(reference, dtype=np.float64).sum((1, 2))
+        )
         assert np.abs(20 * np.log10(levels / gain)).max() < 0.01
 
 
@@ -102,7 +104,9 @@ def test_shifts_are_taken_and_change_the_result_a_little(tmp_path):
     plain = separated(tmp_path / "0", audio, made, folder, threads=1)
     settings = {**SETTINGS, "shifts": 2, "seed": 1}
     shifted = separated(tmp_path / "1", audio, made, folder, threads=1, settings=settings)
-    assert np.array_equal(separated(tmp_path / "2", audio, made, folder, threads=1, segments=2, settings=settings), shifted)
+    assert np.array_equal(
+        separated(tmp_path / "2", audio, made, folder, threads=1, segments=2, settings=settings), shifted
+    )
     assert -60 < decibels(shifted, plain) < 0
 
 
@@ -214,7 +218,9 @@ def vr_upstream(folder, checkpoint, audio, parameters):
 # --- bands of VR
 
 
-@pytest.mark.parametrize("name", ["1band_sr44100_hl1024", "2band_32000", "3band_44100_msb2", "4band_v3", "4band_44100_reverse"])
+@pytest.mark.parametrize(
+    "name", ["1band_sr44100_hl1024", "2band_32000", "3band_44100_msb2", "4band_v3", "4band_44100_reverse"]
+)
 @pytest.mark.parametrize("modern", [False, True])
 def test_bands_go_to_a_spectrogram_and_back(name, modern):
     """Within the band that the parameters keep, away from the crossovers: a tone comes back as it was."""
@@ -237,7 +243,8 @@ def test_the_size_of_a_vr_network_is_read_from_its_tensors(tmp_path):
     for depth in (31191, 33966, 129605):
         path = vr(tmp_path, modern=False, bins=256, depth=depth)
         made, folder = ready(
-            tmp_path / str(depth), model(uvr_config.VR, path, vr_model_param="1band_sr44100_hl256", primary_stem="Vocals")
+            tmp_path / str(depth),
+            model(uvr_config.VR, path, vr_model_param="1band_sr44100_hl256", primary_stem="Vocals"),
         )
         assert opened(made, folder).networks[0].offset == 128
 
@@ -407,10 +414,14 @@ def test_mdx_net_runs_where_onnxruntime_can(monkeypatch, asked, cuda, got):
     device, notices, providers = uvr_mdx._providers(asked)
     assert device == got
     assert bool(notices) == (asked == "auto" and not cuda)
-    assert providers == (["CPUExecutionProvider"] if got == "cpu" else [("CUDAExecutionProvider", {"device_id": int(asked == "cuda:1")})])
+    assert providers == (
+        ["CPUExecutionProvider"] if got == "cpu" else [("CUDAExecutionProvider", {"device_id": int(asked == "cuda:1")})]
+    )
 
 
-@pytest.mark.parametrize(("asked", "message"), [("cuda", "Install onnxruntime-gpu"), ("mps", "no engine for device=mps")])
+@pytest.mark.parametrize(
+    ("asked", "message"), [("cuda", "Install onnxruntime-gpu"), ("mps", "no engine for device=mps")]
+)
 def test_a_device_that_onnxruntime_does_not_offer_is_an_error(monkeypatch, asked, message):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UnbraidError, match=message):
@@ -432,7 +443,9 @@ def test_running_needs_neither_torchvision_nor_onnx2torch():
         "assert not {'torchvision', 'onnx2torch', 'demucs'} & set(sys.modules)"
     )
     scripts = str(Path(uvr_config.__file__).parents[2])
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env={"PYTHONPATH": scripts, "HOME": scripts})
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, env={"PYTHONPATH": scripts, "HOME": scripts}
+    )
 
 
 # --- the real UVR-DeNoise-Lite

@@ -19,7 +19,7 @@ class SpleeterSession(TorchSession):
     def __init__(
         self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
     ) -> None:
-        super().__init__(device, threads)
+        super().__init__(settings, device, threads)
         paths = verify(folder, model)
         self.networks = [Spleeter([spleeter_weights.load(paths[stem]) for stem in model.stems]).eval()]
         # Strides of whole hops, so that chunks that overlap divide the song into the same frames of the STFT.

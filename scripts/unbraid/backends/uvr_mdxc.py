@@ -36,7 +36,7 @@ class MdxcSession(TorchSession):
     def __init__(
         self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
     ) -> None:
-        super().__init__(device, threads)
+        super().__init__(settings, device, threads)
         paths = verify(folder, model)
         config_path = _the(paths, (".yaml",), model)
         config = uvr_config.read(config_path)

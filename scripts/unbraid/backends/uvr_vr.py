@@ -34,7 +34,7 @@ class VrSession(TorchSession):
     def __init__(
         self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
     ) -> None:
-        super().__init__(device, threads)
+        super().__init__(settings, device, threads)
         paths = verify(folder, model)
         checkpoint = next(path for path in paths.values() if path.suffix == ".pth")
         tables = [path for path in paths.values() if path.suffix == ".json"]
