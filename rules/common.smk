@@ -44,6 +44,7 @@ onstart:
 WORK, RESULTS, LOGS = "work", "results", "logs"
 STEMS = f"{settings.store}/stems"
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
+# What decodes, cuts, joins and delivers; a network's job takes that of its backend.
 STACK = f"../envs/{stack(settings.device)}.yaml"
 CATALOGUES = config_folders(Path(workflow.basedir))
 GPU = 0 if settings.device == "cpu" else 1
@@ -66,6 +67,10 @@ def nothing_unless_afresh():
     if not settings.reuse:
         workflow.dag.forcerules.add(workflow.get_rule("convert"))
     return []
+
+
+def stack_of(separation):
+    return f"../envs/{stack(settings.device, separation.model.backend)}.yaml"
 
 
 def model_file(name):
@@ -165,9 +170,19 @@ def separate_input(wildcards):
     separation = plan.works[wildcards.key]
     key, model = separation.segments.key, separation.model
     files = {name: segment_file(key, file) for name, file in SEGMENT_FILES.items()}
-    return (
-        {**files, "model": ancient(model_file(model.name))} if model.weights else files
-    )
+    if model.weights:
+        files["model"] = ancient(model_file(model.name))
+    if separation.prompt:
+        files["prompt"] = prompt_file(separation.prompt)
+    return files
+
+
+def prompt_file(key):
+    return f"{WORK}/prompts/{key}.safetensors"
+
+
+def prompt_input(wildcards):
+    return {"model": ancient(model_file(plan.prompts[wildcards.key].model.name))}
 
 
 def merge_input(wildcards):

@@ -9,7 +9,7 @@ rule separate:
     log:
         f"{LOGS}/separate/{{key}}/{{part}}.log",
     conda:
-        STACK
+        lambda wildcards: stack_of(plan.works[wildcards.key])
     threads: THREADS
     resources:
         gpu=GPU,

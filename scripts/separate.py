@@ -6,6 +6,7 @@ from unbraid.job import job
 from unbraid.stages.separate import separate
 
 planned, config = snakemake.params.separation, snakemake.config
+prompt = snakemake.input.get("prompt")
 song, part = planned.segments.song, int(snakemake.wildcards.part)
 with job(snakemake.log[0], "separate", song, config["log_level"]):
     separate(
@@ -21,5 +22,6 @@ with job(snakemake.log[0], "separate", song, config["log_level"]):
         device=config["device"],
         threads=max(snakemake.threads, snakemake.params.threads),
         temp_dir=Path(config["temp_dir"].replace("${song}", song)) if config["temp_dir"] else None,
+        prompt=Path(prompt) if prompt else None,
         label=f"{song} {part + 1}/{planned.segments.count}",
     )

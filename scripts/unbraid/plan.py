@@ -79,7 +79,10 @@ class Segments:
 
 @dataclass(frozen=True)
 class Separation:
-    """One application of one model: what `separate` and `merge` make. `key` is the store's, `work` the parts'."""
+    """One application of one model: what `separate` and `merge` make.
+
+    key: of the store. work: of the segments' parts. prompt: of what `prompt` makes, for a model that is asked in words.
+    """
 
     key: str
     work: str
@@ -88,6 +91,7 @@ class Separation:
     settings: dict[str, Any]
     content: dict[str, Any]
     complete: bool
+    prompt: str | None
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Plan:
     separations: dict[str, Separation] = field(default_factory=dict)
     ensembles: dict[str, PlannedEnsemble] = field(default_factory=dict)
     works: dict[str, Separation] = field(default_factory=dict)
+    prompts: dict[str, Separation] = field(default_factory=dict)
 
     @property
     def models(self) -> dict[str, Model]:
@@ -262,9 +267,16 @@ class Planner:
         key = keys.key("merge", content, prefix=model.name)
         if key not in plan.separations:
             work = keys.key("separate", {"key": key, "segments": segments.count}, prefix=model.name)
-            separation = Separation(key, work, model, segments, settings, content, self.complete(key, model.stems))
+            complete = self.complete(key, model.stems)
+            prompt = None
+            if registry.find(model.backend).encoder:
+                asked = {name: settings.get(name) for name in ("prompt", "engine")}
+                prompt = keys.key("prompt", {"weights": model.identity, **asked}, prefix=model.name)
+            separation = Separation(key, work, model, segments, settings, content, complete, prompt)
             plan.separations[key] = separation
             plan.works[work] = separation
+            if prompt:
+                plan.prompts.setdefault(prompt, separation)
         return plan.separations[key]
 
     def _settings(self, model: Model, preset: Preset, options: dict[str, Any]) -> dict[str, Any]:

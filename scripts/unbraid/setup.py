@@ -68,11 +68,13 @@ def config_folders(home: Path) -> list[Path]:
     return [home / "config"] if own.resolve() == (home / "config").resolve() else [home / "config", own]
 
 
-def stack(device: str) -> str:
-    """Which of envs/ serves a device; `auto` takes the one that can use this kind of machine's GPU."""
+def stack(device: str, backend: str = "") -> str:
+    """Which of envs/ serves a device and a backend; `auto` takes the one that can use this kind of machine's GPU."""
     system = {"Linux": "cuda", "Darwin": "mlx"}.get(platform.system(), "cpu")
     named = {"auto": system, "cpu": "cpu", "mps": "mlx", "mlx": "mlx"}
-    return named.get(device, "cuda")
+    found = named.get(device, "cuda")
+    # SAM-Audio's torch code asks for versions that the others cannot live with.
+    return "cuda-sam-audio" if (found, backend) == ("cuda", "sam_audio") else found
 
 
 def demo_path() -> str:

@@ -18,6 +18,7 @@ class Backend:
     engines: what may execute its networks.
     options: what a step of a recipe may say to it. check: `module:function` that raises UnbraidError for wrong ones.
     required: the options that a step must give.
+    encoder: `module:function` that encodes a prompt into a file, once for all who ask the same; empty for none.
     seeded: it draws random numbers whatever the preset, so the seed always enters its keys.
     previewed: it is so slow that each segment of a long song is worth hearing before the song is done.
     """
@@ -29,6 +30,7 @@ class Backend:
     options: tuple[str, ...] = ()
     check: str = ""
     required: tuple[str, ...] = ()
+    encoder: str = ""
     seeded: bool = False
     previewed: bool = False
 
@@ -54,6 +56,7 @@ BACKENDS = {
         options=("prompt", "anchors", "seed", "ode_method", "ode_steps", "candidates", "crossfade"),
         check="unbraid.backends.sam_audio_options:read",
         required=("prompt",),
+        encoder="unbraid.backends.sam_audio:encode_prompt",
         seeded=True,
         previewed=True,
     ),
@@ -87,6 +90,11 @@ def _named(path: str) -> Any:
     """What `module:name` names; imports the module."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
+
+
+def encoder(backend: Backend) -> Any:
+    """The function that encodes a prompt: (model, folder, target file, settings, device)."""
+    return _named(backend.encoder)
 
 
 def keeper(backend: Backend) -> Any:

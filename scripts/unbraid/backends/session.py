@@ -69,6 +69,7 @@ class Session(Protocol):
     engine: str
     batch: int  # chunks that one call takes
     notices: list[str]  # what a user should know about how it ran: fallbacks, warnings
+    prompt_file: Path | None  # what stage prompt made, for a model that is asked in words
 
     def survey(self, blocks: Iterator[Audio]) -> None:
         """Called once, before the first chunk: what a backend must know of the whole song beyond its `Statistics`.
@@ -91,6 +92,8 @@ class Session(Protocol):
 
 class Plain:
     """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
+
+    prompt_file: Path | None = None
 
     def survey(self, blocks: Iterator[Audio]) -> None:
         pass

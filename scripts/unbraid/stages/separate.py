@@ -36,17 +36,20 @@ def separate(
     device: str,
     threads: int,
     temp_dir: Path | None = None,
+    prompt: Path | None = None,
     label: str = "",
 ) -> None:
     """Separate segment `index` of `mix` into `stems`: float32, the stems' channels side by side, in the model's order.
 
     mix, table, info: what segment wrote. folder: of the model's files. settings: what the preset asks for.
+    prompt: what stage prompt wrote, for a model that is asked in words.
     Writes `report` last: seconds, audio seconds, device, engine and notices.
     """
     begun = time.monotonic()
     statistics = read_statistics(info)
     start, stop = read_segments(table)[index]
     session = load(model, folder, statistics, settings, device, threads)
+    session.prompt_file = prompt
     for notice in session.notices:
         log.warning("%s", notice)
     audio_seconds = (stop - start) / statistics.rate

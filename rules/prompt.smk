@@ -1,0 +1,20 @@
+# What a prompt means to a model, encoded once for all songs and segments that ask the same.
+rule prompt:
+    input:
+        unpack(prompt_input),
+    output:
+        temp(f"{WORK}/prompts/{{key}}.safetensors"),
+    log:
+        f"{LOGS}/prompt/{{key}}.log",
+    conda:
+        lambda wildcards: stack_of(plan.prompts[wildcards.key])
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=4000,
+    params:
+        separation=lambda wildcards: plan.prompts[wildcards.key],
+    message:
+        "Encoding the prompt {params.separation.settings[prompt]!r}"
+    script:
+        "../scripts/prompt.py"
