@@ -19,6 +19,7 @@ from unbraid.backends.uvr_bands import Bands
 from unbraid.catalogue import find
 from unbraid.errors import UnavailableError, UnbraidError
 from unbraid.files import read_json
+from unbraid.grid import Chunk
 
 warnings.filterwarnings("ignore", message="Note: you can still call torch.view_as_real")
 STATISTICS = Statistics(frames=44100, rate=44100, channels=2, mean=0.0, std=1.0, peak=1.0)
@@ -85,8 +86,22 @@ def test_the_level_of_the_stems_follows_that_of_the_mix(case):
         gain = np.float32(peak / np.abs(short).max())
         louder = case.stems(f"peak {peak}", short * gain)
         assert decibels(louder / gain, reference) <= -90
-        levels = np.sqrt(np.square(louder, dtype=np.float64).sum((1, 2)) / np.square(reference, dtype=np.float64).sum((1, 2)))
+        levels = np.sqrt(
+            np.square(louder, dtype=np.float64).sum((1, 2)) / np.square(reference, dtype=np.float64).sum((1, 2))
+        )
         assert np.abs(20 * np.log10(levels / gain)).max() < 0.01
+
+
+def test_a_batch_gives_what_single_chunks_give(case):
+    session = opened(case.model, case.folder)
+    one = session.passes[0]
+    length = session.valid_length(one, case.chunk)
+    shown = np.stack([noise(length, seed=seed).T for seed in (1, 2)])
+    chunks = [Chunk(0, case.chunk), Chunk(case.chunk, case.chunk)]
+    session.batch = 2
+    both = session.separate(one, shown, chunks)
+    single = [session.separate(one, shown[index : index + 1], chunks[index : index + 1])[0] for index in (0, 1)]
+    assert decibels(both, np.stack(single)) <= -100
 
 
 @pytest.mark.parametrize("frames", [1, 777])
@@ -103,7 +118,9 @@ def test_shifts_are_taken_and_change_the_result_a_little(tmp_path):
     plain = separated(tmp_path / "0", audio, made, folder, threads=1)
     settings = {**SETTINGS, "shifts": 2, "seed": 1}
     shifted = separated(tmp_path / "1", audio, made, folder, threads=1, settings=settings)
-    assert np.array_equal(separated(tmp_path / "2", audio, made, folder, threads=1, segments=2, settings=settings), shifted)
+    assert np.array_equal(
+        separated(tmp_path / "2", audio, made, folder, threads=1, segments=2, settings=settings), shifted
+    )
     assert -60 < decibels(shifted, plain) < 0
 
 
@@ -215,7 +232,9 @@ def vr_upstream(folder, checkpoint, audio, parameters):
 # --- bands of VR
 
 
-@pytest.mark.parametrize("name", ["1band_sr44100_hl1024", "2band_32000", "3band_44100_msb2", "4band_v3", "4band_44100_reverse"])
+@pytest.mark.parametrize(
+    "name", ["1band_sr44100_hl1024", "2band_32000", "3band_44100_msb2", "4band_v3", "4band_44100_reverse"]
+)
 @pytest.mark.parametrize("modern", [False, True])
 def test_bands_go_to_a_spectrogram_and_back(name, modern):
     """Within the band that the parameters keep, away from the crossovers: a tone comes back as it was."""
@@ -238,7 +257,8 @@ def test_the_size_of_a_vr_network_is_read_from_its_tensors(tmp_path):
     for depth in (31191, 33966, 129605):
         path = vr(tmp_path, modern=False, bins=256, depth=depth)
         made, folder = ready(
-            tmp_path / str(depth), model(uvr_config.VR, path, vr_model_param="1band_sr44100_hl256", primary_stem="Vocals")
+            tmp_path / str(depth),
+            model(uvr_config.VR, path, vr_model_param="1band_sr44100_hl256", primary_stem="Vocals"),
         )
         assert opened(made, folder).networks[0].offset == 128
 
@@ -351,14 +371,34 @@ def test_a_window_that_leaves_nothing_in_its_middle_is_told(tmp_path):
         opened(narrow, folder)
 
 
-@pytest.mark.parametrize(("name", "bins"), [("4band_v3", 672), ("2band_32000", 768)])
-def test_several_bands_add_up_and_segments_change_no_bit(tmp_path, name, bins):
+@pytest.mark.parametrize(("name", "bins", "segments"), [("4band_v3", 672, 2), ("2band_32000", 768, 1)])
+def test_several_bands_add_up_and_segments_change_no_bit(tmp_path, name, bins, segments):
     path = vr(tmp_path, modern=False, bins=bins)
-    made, folder = ready(tmp_path, model(uvr_config.VR, path, vr_model_param=name, primary_stem="Vocals", window_size=320))
-    audio = noise(int(1.2 * opened(made, folder).passes[0].grid.chunk))
+    made, folder = ready(
+        tmp_path, model(uvr_config.VR, path, vr_model_param=name, primary_stem="Vocals", window_size=320)
+    )
+    audio = noise(int((segments - 0.8) * opened(made, folder).passes[0].grid.chunk))
     whole = separated(tmp_path / "1", audio, made, folder, threads=1)
     assert np.abs(whole.sum(axis=0) - audio.T).max() <= 2e-7
-    assert np.array_equal(separated(tmp_path / "2", audio, made, folder, threads=1, segments=2), whole)
+    again = separated(tmp_path / "2", audio, made, folder, threads=1, segments=segments)
+    assert np.array_equal(again, whole)
+
+
+@pytest.mark.parametrize("frames", [1, 5000, 100_000])
+def test_a_song_is_surveyed_for_the_highest_magnitude_of_its_whole_spectrogram(tmp_path, frames):
+    made, folder = tiny(tmp_path, "VR, older")
+    session = opened(made, folder)
+    audio = noise(frames)
+    session.survey(iter([audio[:3000], audio[3000:]]))
+    whole = Bands("1band_sr44100_hl256", modern=False).spectrum(np.pad(audio.T, ((0, 0), (0, 1000))))
+    assert session._peak == pytest.approx(np.abs(whole).max(), rel=1e-5)
+
+
+def test_tensors_that_are_of_no_vr_network_are_told(tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "x.pth")
+    made = model(uvr_config.VR, tmp_path / "x.pth", vr_model_param="4band_v3", primary_stem="Vocals")
+    with pytest.raises(UnbraidError, match="it is no VR network"):
+        opened(*ready(tmp_path, made))
 
 
 def test_an_unknown_architecture_is_an_error_with_the_nearest_one(tmp_path):
@@ -425,10 +465,14 @@ def test_mdx_net_runs_where_onnxruntime_can(monkeypatch, asked, cuda, got):
     device, notices, providers = uvr_mdx._providers(asked)
     assert device == got
     assert bool(notices) == (asked == "auto" and not cuda)
-    assert providers == (["CPUExecutionProvider"] if got == "cpu" else [("CUDAExecutionProvider", {"device_id": int(asked == "cuda:1")})])
+    assert providers == (
+        ["CPUExecutionProvider"] if got == "cpu" else [("CUDAExecutionProvider", {"device_id": int(asked == "cuda:1")})]
+    )
 
 
-@pytest.mark.parametrize(("asked", "message"), [("cuda", "Install onnxruntime-gpu"), ("mps", "no engine for device=mps")])
+@pytest.mark.parametrize(
+    ("asked", "message"), [("cuda", "Install onnxruntime-gpu"), ("mps", "no engine for device=mps")]
+)
 def test_a_device_that_onnxruntime_does_not_offer_is_an_error(monkeypatch, asked, message):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UnbraidError, match=message):
@@ -450,7 +494,9 @@ def test_running_needs_neither_torchvision_nor_onnx2torch():
         "assert not {'torchvision', 'onnx2torch', 'demucs'} & set(sys.modules)"
     )
     scripts = str(Path(uvr_config.__file__).parents[2])
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env={"PYTHONPATH": scripts, "HOME": scripts})
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, env={"PYTHONPATH": scripts, "HOME": scripts}
+    )
 
 
 # --- the real UVR-DeNoise-Lite
@@ -487,7 +533,7 @@ def test_denoise_lite_takes_noise_out_of_a_voice_and_adds_up(denoise, clip, tmp_
     assert np.abs(stems.sum(axis=0) - noisy.T).max() <= 1e-6
     before, after = decibels(noisy.T, clean.T), decibels(stems[made.stems.index("no_noise")], clean.T)
     assert after < before - 5
-    assert np.array_equal(separated(tmp_path / "3", noisy, made, folder, threads=1, segments=3), stems)
+    assert np.array_equal(separated(tmp_path / "3", noisy, made, folder, threads=1, segments=2), stems)
     report = read_json(tmp_path / "1" / "0.json")
     assert (report["engine"], report["device"]) == ("torch", "cpu")
 

@@ -28,7 +28,9 @@ def noise(frames: int) -> np.ndarray:
         (("noreverb", "reverb"), "reverb", ("reverb", "noreverb")),
     ],
 )
-def test_a_checkpoint_with_its_yaml_is_a_model_of_its_architecture_and_stems(tmp_path, kind, instruments, target, stems):
+def test_a_checkpoint_with_its_yaml_is_a_model_of_its_architecture_and_stems(
+    tmp_path, kind, instruments, target, stems
+):
     (tmp_path / "My model (v2).ckpt").touch()
     write_yaml(tmp_path / "My model (v2).yaml", config(kind, instruments, target))
     made = local_model(tmp_path / "My model (v2).ckpt")

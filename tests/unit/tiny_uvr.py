@@ -80,7 +80,13 @@ def vr(folder: Path, *, modern: bool, bins: int, seed: int = 0, depth: int = 311
     return save(folder / "tiny.pth", CascadedASPPNet(bins * 2, widths, depth))
 
 
-MDX = {"mdx_dim_f_set": 512, "mdx_dim_t_set": 5, "mdx_n_fft_scale_set": 4096, "compensate": 1.03, "primary_stem": "Vocals"}
+MDX = {
+    "mdx_dim_f_set": 512,
+    "mdx_dim_t_set": 5,
+    "mdx_n_fft_scale_set": 4096,
+    "compensate": 1.03,
+    "primary_stem": "Vocals",
+}
 
 
 def mdx(folder: Path, seed: int = 0) -> Path:
@@ -94,7 +100,11 @@ def mdx(folder: Path, seed: int = 0) -> Path:
         onnx.helper.make_node("Mul", ["input", "mask"], ["output"]),
     ]
     graph = onnx.helper.make_graph(
-        nodes, "tiny", [value("input", 1, shape)], [value("output", 1, shape)], [onnx.numpy_helper.from_array(kernel, "kernel")]
+        nodes,
+        "tiny",
+        [value("input", 1, shape)],
+        [value("output", 1, shape)],
+        [onnx.numpy_helper.from_array(kernel, "kernel")],
     )
     made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(made, folder / "tiny.onnx")

@@ -105,7 +105,9 @@ def _stems(known: dict[str, Any], group: dict[str, Any]) -> list[str]:
     """The stems of a model: its own, or those of one with the same YAML, which is what says them."""
     said = {tuple(known["stems"])} - {()}
     config = known["download_files"][1:]
-    said = said or {tuple(other["stems"]) for other in group.values() if config and config == other["download_files"][1:]}
+    said = said or {
+        tuple(other["stems"]) for other in group.values() if config and config == other["download_files"][1:]
+    }
     said -= {()}
     return [uvr_config.stem_name(stem) for stem in said.pop()] if len(said) == 1 else [UNKNOWN]
 
