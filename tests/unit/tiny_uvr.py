@@ -132,13 +132,13 @@ def _configured(kind: str, **options: Any) -> Callable[[Path], Model]:
 
 def _vr(name: str, bins: int, **options: Any) -> Callable[[Path], Model]:
     return lambda folder: model(
-        uvr_config.VR, vr(folder, bins=bins, **options), vr_model_param=name, primary_stem="Vocals"
+        uvr_config.VR, vr(folder, bins=bins, **options), vr_model_param=name, primary_stem="Vocals", window_size=320
     )
 
 
 TINY: dict[str, Callable[[Path], Model]] = {
     "VR 5.1": _vr("1band_sr44100_hl256", 256, modern=True),
-    "VR, older": _vr("4band_v3", 672, modern=False),
+    "VR, older": _vr("1band_sr44100_hl256", 256, modern=False),
     "MDX-Net": lambda folder: model(uvr_config.MDX, mdx(folder), **MDX),
     "MDX23C": _configured(uvr_config.MDX23C),
     "BS-RoFormer": _configured(uvr_config.BS, target="Vocals"),

@@ -82,7 +82,7 @@ class Spleeter(nn.Module):
 
 def _overlap_add(frames: torch.Tensor) -> torch.Tensor:
     """[…, frames, SIZE] → […, samples]."""
-    parts = frames.unflatten(-1, (SIZE // HOP, HOP))
+    parts = frames.reshape(*frames.shape[:-1], SIZE // HOP, HOP)
     count = frames.shape[-2]
     total = frames.new_zeros(*frames.shape[:-2], count + SIZE // HOP - 1, HOP)
     for index in range(SIZE // HOP):

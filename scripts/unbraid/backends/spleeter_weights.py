@@ -82,7 +82,7 @@ def _unpickled(path: Path, weights: "Weights") -> "dict[str, torch.Tensor]":
 
     if sha256(path) not in {source.digest for source in weights.sources}:
         raise UnavailableError("it is a pickle, which is read only where the catalogue names its whole sha256")
-    arrays = [np.ndarray, np.dtype, np.dtypes.Float32DType, (codecs.encode, "_codecs.encode")]
+    arrays: list[Any] = [np.ndarray, np.dtype, np.dtypes.Float32DType, (codecs.encode, "_codecs.encode")]
     # The files were written with numpy 1, where this function had another address.
     arrays += [(multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
     try:

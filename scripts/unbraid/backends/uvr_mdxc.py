@@ -80,10 +80,9 @@ def _chunk(config: dict[str, Any], path: Path) -> int:
     audio, inference = uvr_config.section(config, "audio", path), config.get("inference") or {}
     hop = uvr_config.section(config, "model", path).get("stft_hop_length") or audio.get("hop_length")
     columns = inference.get("dim_t") or audio.get("dim_t")
-    try:
-        return int(hop) * (int(columns) - 1)
-    except TypeError as error:
-        raise damaged(path, ValueError("it has no hop_length or no dim_t")) from error
+    if not (isinstance(hop, int) and isinstance(columns, int)):
+        raise damaged(path, ValueError("it has no hop_length or no dim_t"))
+    return hop * (columns - 1)
 
 
 def _network(config: dict[str, Any], config_path: Path, checkpoint: Path, stems: int) -> torch.nn.Module:

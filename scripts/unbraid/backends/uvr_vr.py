@@ -17,9 +17,10 @@ from unbraid.backends.uvr_bands import Bands
 from unbraid.backends.uvr_weights import load_tensors, order, parameters, read_tensors
 from unbraid.backends.weights import damaged, verify
 from unbraid.catalogue import Model
+from unbraid.errors import UnbraidError
 
-WINDOW = 512  # columns that the network sees at once, audio-separator's default
-AGGRESSION = 5  # likewise; -100 to 100
+WINDOW = 512  # columns that the network sees at once, audio-separator's default; `parameters: window_size` changes it
+AGGRESSION = 5  # how far a mask is sharpened, likewise; `parameters: aggression`, from -100 to 100
 ACCOMPANIED = "vocals other bass drums guitar piano synthesizer strings woodwinds brass wind_inst".split()
 """Stems that are a part of a mix rather than what is left of it; upstream sharpens their masks otherwise."""
 
@@ -27,7 +28,7 @@ ACCOMPANIED = "vocals other bass drums guitar piano synthesizer strings woodwind
 class VrSession(TorchSession):
     """The one network of a model. It masks one stem; the other one is the rest of the mix.
 
-    The network sees WINDOW columns and knows the mask of those in the middle. A chunk is what these suffice to rebuild,
+    The network sees a window of columns and knows the mask of those in the middle. A chunk is what these suffice to rebuild,
     so it is shown with as much real audio around it as the rest of the window needs.
     """
 
@@ -52,9 +53,16 @@ class VrSession(TorchSession):
         }
         self._part_of_mix = primary in ACCOMPANIED
         self._edge = network.offset  # columns at each end of the window whose mask is not known
+        self._window = int(known.get("window_size", WINDOW))
         surplus = self._edge + self._bands.reach
-        self._chunk, self._pad = self._bands.frames(WINDOW - 1 - 2 * surplus), self._bands.frames(surplus)
-        self._known = slice(surplus, WINDOW - surplus)
+        if self._window <= 2 * surplus + 1:
+            raise UnbraidError(
+                f"A window_size of {self._window} columns is too small for this network, which needs the {surplus} at each"
+                " end to know the others.",
+                remedy=f"Set it to {WINDOW} in the entry of {model.name!r}.",
+            )
+        self._chunk, self._pad = self._bands.frames(self._window - 1 - 2 * surplus), self._bands.frames(surplus)
+        self._known = slice(surplus, self._window - surplus)
         self._peak = 1.0
         self.passes = passes([(self._chunk, [1.0, 1.0])], settings, statistics.rate, multiple=self._bands.hop)
 
@@ -72,11 +80,16 @@ class VrSession(TorchSession):
         shown = self._chunk + 2 * self._pad
         waves = torch.nn.functional.pad(audio, (0, shown - length)).cpu().numpy()
         spectra = [self._bands.spectrum(wave) for wave in waves]
-        magnitudes = np.stack([_window(np.abs(spectrum) / np.float32(self._peak)) for spectrum in spectra])
+        magnitudes = np.stack([self._fitted(np.abs(spectrum) / np.float32(self._peak)) for spectrum in spectra])
         masks = self.networks[network].predict_mask(torch.from_numpy(magnitudes).to(audio.device)).cpu().numpy()
         found = [self._masked(spectrum, mask, length) for spectrum, mask in zip(spectra, masks, strict=True)]
         stem = torch.from_numpy(np.stack(found)).to(audio.device)
         return torch.stack([stem, audio - stem], dim=1)[:, self._order]
+
+    def _fitted(self, magnitudes: Any) -> Any:
+        """Exactly the window: where a band's rate is no multiple of the hop there may be one column more or less."""
+        columns = magnitudes[..., : self._window]
+        return np.pad(columns, ((0, 0), (0, 0), (0, self._window - columns.shape[-1]))).astype(np.float32)
 
     def _masked(self, spectrum: Any, mask: Any, length: int) -> Audio:
         sharpened = adjust_aggr(mask, self._part_of_mix, self._sharpness)
@@ -84,12 +97,6 @@ class VrSession(TorchSession):
         middle = slice(self._edge, min(self._edge + sharpened.shape[-1], spectrum.shape[-1]))
         whole[..., middle] = sharpened[..., : middle.stop - middle.start]
         return self._bands.wave(whole * spectrum, length)
-
-
-def _window(magnitudes: Any) -> Any:
-    """Exactly WINDOW columns: where a band's rate is no multiple of the hop there may be one more or one less."""
-    columns = magnitudes[..., :WINDOW]
-    return np.pad(columns, ((0, 0), (0, 0), (0, WINDOW - columns.shape[-1]))).astype(np.float32)
 
 
 def _windows(blocks: Iterator[Audio], chunk: int, pad: int) -> Iterator[Audio]:
