@@ -12,6 +12,8 @@ LONGEST = 40  # characters of a licence; model.json has it whole
 def matching(models: Mapping[str, Model], wanted: str) -> list[Model]:
     """The models in which every word of `wanted` is found, in any letter case; best published score first.
 
+    The score is that of the stem that is asked for, where a word names one, else the model's best.
+
     A word `field:text` looks in one field only (name, backend, architecture, stems, licence, description).
     Raises: UnbraidError, with the nearest known word, when there is no such model.
     """
@@ -19,7 +21,12 @@ def matching(models: Mapping[str, Model], wanted: str) -> list[Model]:
     found = [model for model in models.values() if all(_has(model, word) for word in words)]
     if not found:
         raise UnbraidError(f"No model matches {wanted!r}.", remedy=_nearest(models, words))
-    return sorted(found, key=lambda model: (-max(model.score.values(), default=0.0), model.name.lower()))
+    asked = [word.rpartition(":")[2].lower() for word in words]
+
+    def score(model: Model) -> float:
+        return max((model.score[word] for word in asked if word in model.score), default=max(model.score.values(), default=0))
+
+    return sorted(found, key=lambda model: (-score(model), model.name.lower()))
 
 
 def _fields(model: Model) -> dict[str, str]:

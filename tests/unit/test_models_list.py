@@ -68,3 +68,11 @@ def test_the_table_has_a_line_for_each_model_and_its_scores():
 
 def test_a_long_licence_is_cut():
     assert table([model("x", licence="a " * 100)]).splitlines()[1].endswith("…")
+
+
+def test_a_word_that_names_a_stem_sorts_by_its_score():
+    models = {
+        one.name: one for one in (model("a", score={"vocals": 5.0, "drums": 9.0}), model("b", score={"vocals": 6.0}))
+    }
+    assert [found.name for found in matching(models, "stems:vocals")] == ["b", "a"]
+    assert [found.name for found in matching(models, "")] == ["a", "b"]

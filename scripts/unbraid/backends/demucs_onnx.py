@@ -80,7 +80,7 @@ def _unexpected(path: str | Path, what: str) -> UnbraidError:
 def _graph(path: Path, known: set[str]) -> tuple[dict[str, Any], dict[tuple[str, str], list[Any]]]:
     """The graph's float tensors: by their own name where the network knows it, else by (module, operation) in order."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         graph = onnx.load(path).graph

@@ -82,7 +82,7 @@ def load_tensors(network: Any, tensors: "dict[str, torch.Tensor]", path: Path) -
 def check_onnx(path: Path) -> None:
     """Raises: UnbraidError when it is no ONNX graph that is whole in itself."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
