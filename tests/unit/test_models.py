@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from unbraid import models as looked_up
 from unbraid.errors import UnbraidError
 from unbraid.models import Models, is_path
 

@@ -1,0 +1,90 @@
+"""Ensembles and chains of real networks on real music, measured before and after."""
+
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from flow import HOME, Desk, write
+
+sys.path.insert(0, str(HOME / "tests" / "unit"))
+sys.path.insert(0, str(HOME / "tests" / "bench"))
+
+from quality import example, sdr
+from real_weights import fetched
+
+pytestmark = pytest.mark.weights
+
+RECIPE = """\
+compared:
+  steps:
+    demucs: {model: htdemucs, input: mix}
+    spleeter: {model: spleeter-2stems, input: mix}
+    average: {ensemble: [demucs.vocals, spleeter.vocals], weights: [3, 1]}
+    smallest: {ensemble: [demucs.vocals, spleeter.vocals], method: min}
+    clean: {model: UVR-DeNoise-Lite, input: demucs.vocals}
+  stems:
+    demucs: demucs.vocals
+    spleeter: spleeter.vocals
+    average: average
+    smallest: smallest
+    rest: mix - average
+    clean: clean.no_noise
+    noise: clean.noise
+"""
+HISS = 0.01
+
+
+@pytest.fixture(scope="module")
+def stems(tmp_path_factory) -> dict[str, np.ndarray]:
+    """What the recipe delivers of the demo song with a hiss over it, [frames, channels]."""
+    desk = Desk(tmp_path_factory.mktemp("recipes"))
+    (desk.path / "models").mkdir()
+    for name in ("htdemucs", "spleeter-2stems", "UVR-DeNoise-Lite"):
+        (desk.path / "models" / name).symlink_to(fetched(name)[1].resolve())
+    (desk.path / "config").mkdir()
+    (desk.path / "config/recipes.yaml").write_text(RECIPE)
+    mix, _, rate = example()
+    hiss = np.random.default_rng(0).standard_normal(mix.shape).astype(np.float32) * HISS
+    write(desk.songs / "noisy.wav", mix + hiss, rate, "FLOAT")
+    desk.good(recipe="compared", device="cpu")
+    files = (desk.path / "results/noisy").glob("*.wav")
+    return {path.stem: soundfile.read(path, dtype="float32")[0] for path in files}
+
+
+@pytest.fixture(scope="module")
+def scores(stems) -> dict[str, float]:
+    """SDR in dB of each version of the vocals."""
+    true = example()[1]["vocals"]
+    made = {name: sdr(audio, true) for name, audio in stems.items() if name not in ("rest", "noise")}
+    print(made)
+    return made
+
+
+def test_both_networks_find_the_vocals(scores):
+    assert scores["demucs"] > 4
+    assert scores["spleeter"] > 1
+
+
+def test_an_average_that_favours_the_better_network_is_better_than_the_worse_and_near_the_better(scores):
+    assert scores["average"] > scores["spleeter"] + 1
+    assert scores["average"] > scores["demucs"] - 0.5
+
+
+def test_the_smallest_magnitudes_hold_less_than_either(stems, scores):
+    power = {name: float((audio.astype(np.float64) ** 2).sum()) for name, audio in stems.items()}
+    assert power["smallest"] < min(power["demucs"], power["spleeter"])
+    assert scores["smallest"] > scores["spleeter"]
+
+
+def test_what_is_cleaned_and_what_is_taken_out_add_up_and_the_vocals_are_better_for_it(stems, scores):
+    assert np.abs(stems["clean"] + stems["noise"] - stems["demucs"]).max() < 1e-6
+    assert stems["noise"].any()
+    assert scores["clean"] > scores["demucs"]
+
+
+def test_the_average_and_the_rest_add_up_to_the_mix(stems):
+    mix, _, _ = example()
+    hiss = np.random.default_rng(0).standard_normal(mix.shape).astype(np.float32) * HISS
+    assert np.abs(stems["average"] + stems["rest"] - (mix + hiss)).max() < 1e-6
