@@ -120,7 +120,7 @@ def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tiny):
     import dataclasses
 
     made, folder, _ = tiny
-    with pytest.raises(UnbraidError, match="Known: demucs, identity"):
+    with pytest.raises(UnbraidError, match=r"Known: .*demucs, identity"):
         load(dataclasses.replace(made, backend="spleeter"), folder, STATISTICS, REFERENCE, "cpu", 1)
 
 
