@@ -7,7 +7,6 @@ from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
 
 CATALOGUE, LIST = "models.yaml", "audio_separator.yaml"
-UNKNOWN = ("unknown",)  # the stems of a model of which the list does not say them
 
 
 class Models:
@@ -39,14 +38,7 @@ class Models:
             return self._own[name]
         if is_path(name):
             return self._checkpoint(name)
-        model = catalogue.find(self.all(), name)
-        if model.stems == UNKNOWN:
-            raise UnbraidError(
-                f"audio-separator's list does not say which stems the model {name!r} has.",
-                remedy=f"Copy its entry from config/{LIST} into a config/{CATALOGUE} of your own and write them there,"
-                " in the order in which the model's YAML file has its instruments.",
-            )
-        return model
+        return catalogue.find(self.all(), name)
 
     def _checkpoint(self, path: str) -> Model:
         from unbraid.local_checkpoints import local_model

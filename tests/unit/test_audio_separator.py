@@ -547,4 +547,4 @@ def test_denoise_lite_gives_what_upstream_gives_where_both_see_the_same_columns(
     before = 2 * 1024
     theirs = vr_upstream(tmp_path, folder / "UVR-DeNoise-Lite.pth", np.pad(noisy, ((before, before), (0, 0))), row)
     ours = separated(tmp_path / "1", noisy, made, folder, threads=1)[made.stems.index("noise")]
-    assert decibels(ours, theirs[:, before : before + len(noisy)]) <= -80
+    assert decibels(ours, theirs[:, before : before + len(noisy)]) <= -120

@@ -120,8 +120,8 @@ def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tiny):
     import dataclasses
 
     made, folder, _ = tiny
-    with pytest.raises(UnbraidError, match="Known: demucs, identity, spleeter"):
-        load(dataclasses.replace(made, backend="open-unmix"), folder, STATISTICS, REFERENCE, "cpu", 1)
+    with pytest.raises(UnbraidError, match=r"There is no backend 'spleter'. Did you mean 'spleeter'"):
+        load(dataclasses.replace(made, backend="spleter"), folder, STATISTICS, REFERENCE, "cpu", 1)
 
 
 def seen(monkeypatch, cuda=0, mps=False, build="12.8"):

@@ -36,8 +36,8 @@ def test_the_catalogue_wins_over_the_long_list(models):
 
 
 def test_a_model_of_unknown_stems_is_an_error_that_says_where_to_write_them(models):
-    unknown = next(model.name for model in models.all().values() if model.stems == looked_up.UNKNOWN)
-    with pytest.raises(UnbraidError, match=r"does not say which stems .*config/models\.yaml of your own"):
+    unknown = next(model.name for model in models.all().values() if model.stems == ("unknown",))
+    with pytest.raises(UnbraidError, match=r"stems of the model .* are not known: .*your own models\.yaml"):
         models.find(unknown)
 
 
