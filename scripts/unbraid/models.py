@@ -4,7 +4,7 @@ from pathlib import Path
 
 from unbraid import catalogue
 from unbraid.catalogue import Model
-from unbraid.errors import UnbraidError
+from unbraid.local_checkpoints import local_model
 
 CATALOGUE, LIST = "models.yaml", "audio_separator.yaml"
 
@@ -19,7 +19,7 @@ class Models:
         self._folders = folders
         self._own = catalogue.load(self._files(CATALOGUE))
         self._all: dict[str, Model] | None = None
-        self._local: dict[str, str] = {}
+        self._local: dict[str, Model] = {}  # by the names that their paths gave them
 
     def _files(self, name: str) -> list[Path]:
         return [path for folder in self._folders if (path := folder / name).is_file()]
@@ -36,19 +36,12 @@ class Models:
         """
         if name in self._own:
             return self._own[name]
+        if name in self._local:
+            return self._local[name]
         if is_path(name):
-            return self._checkpoint(name)
+            model = local_model(Path(name).expanduser())
+            return self._local.setdefault(model.name, model)
         return catalogue.find(self.all(), name)
-
-    def _checkpoint(self, path: str) -> Model:
-        from unbraid.local_checkpoints import local_model
-
-        model = local_model(Path(path).expanduser())
-        if model.name in self.all() or self._local.setdefault(model.name, path) != path:
-            raise UnbraidError(
-                f"The checkpoint {path} would be called {model.name!r}, as another model is.", remedy="Rename the file."
-            )
-        return model
 
 
 def is_path(name: str) -> bool:

@@ -24,7 +24,9 @@ def matching(models: Mapping[str, Model], wanted: str) -> list[Model]:
     asked = [word.rpartition(":")[2].lower() for word in words]
 
     def score(model: Model) -> float:
-        return max((model.score[word] for word in asked if word in model.score), default=max(model.score.values(), default=0))
+        return max(
+            (model.score[word] for word in asked if word in model.score), default=max(model.score.values(), default=0)
+        )
 
     return sorted(found, key=lambda model: (-score(model), model.name.lower()))
 

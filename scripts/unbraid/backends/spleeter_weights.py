@@ -40,12 +40,11 @@ def keep(path: Path, target: Path, model: "Model", weights: "Weights", notes: di
             " their names.",
             remedy="See `weights` in config/models.yaml.",
         )
-    if path.suffix == ".safetensors":
-        state, metadata = tensors.read(path)
-        origin = metadata.get("source_sha256", "") if path == target else notes["source_sha256"]
-    else:
-        state, origin = _unpickled(path, weights), notes["source_sha256"]
+    state, kept = tensors.read(path) if path.suffix == ".safetensors" else (_unpickled(path, weights), {})
+    origin = kept.get("source_sha256", "") if path == target else notes["source_sha256"]
     digest = tensors.digest(state)
+    if kept.get("tensors_sha256", digest) != digest:
+        raise UnavailableError("it is damaged")
     if not weights.admits(digest, origin):
         raise UnavailableError("it holds other weights than the catalogue names")
     build(state, path)
