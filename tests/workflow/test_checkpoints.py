@@ -1,5 +1,6 @@
 """A user's own checkpoint, named by its path in a recipe: offline, with what lies beside it."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,12 +33,8 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_a_checkpoint_is_used_by_its_path_and_other_bytes_in_it_are_another_model(desk):
     (desk.path / "nets").mkdir()
-    _, checkpoint = sorted(
-        tiny_uvr.configured(desk.path / "nets", "BS-RoFormer"), key=lambda path: path.suffix == ".ckpt"
-    )
-    beside = checkpoint.with_suffix(".yaml")
-    if not beside.exists():
-        next((desk.path / "nets").glob("*.y*ml")).rename(beside)
+    tiny_uvr.configured(desk.path / "nets", "BS-RoFormer")
+    (checkpoint,) = (desk.path / "nets").glob("*.ckpt")
     (desk.path / "config/recipes.yaml").write_text(RECIPE.format(checkpoint=checkpoint.relative_to(desk.path)))
     desk.good(recipe="mine", device="cpu")
     read = {
@@ -47,6 +44,11 @@ def test_a_checkpoint_is_used_by_its_path_and_other_bytes_in_it_are_another_mode
     assert desk.good(recipe="mine", device="cpu").idle
 
     tiny_uvr.configured(desk.path / "nets", "BS-RoFormer", seed=1)
+    stale = desk.run(recipe="mine", device="cpu")
+    assert stale.code == 1
+    (folder,) = (desk.path / "models").iterdir()
+    assert f"Delete {folder.relative_to(desk.path)} and run again." in stale.text
+    shutil.rmtree(folder)
     again = desk.good(recipe="mine", device="cpu")
     assert again.ran["separate"] == 1
     other = soundfile.read(desk.path / "results/a/vocals.wav", dtype="float32")[0]
