@@ -1,13 +1,15 @@
 """The audio_separator backend: what is promised of every architecture, on tiny untrained networks, and real weights."""
 
 import dataclasses
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 
@@ -195,7 +197,7 @@ def test_mdx_net_gives_what_upstream_gives_away_from_its_seams(tmp_path):
     shown = torch.from_numpy(np.pad(audio.T / peak, ((0, 0), (trim, trim))).astype(np.float32))[None]
     spectrum = stft(shown)
     spectrum[:, :, :3] *= 0
-    graph = onnxruntime.InferenceSession(str(folder / "tiny.onnx"))
+    graph = uvr_mdx.onnxruntime.InferenceSession(str(folder / "tiny.onnx"))
     masked = graph.run(None, {"input": spectrum.numpy()})[0]
     vocals = stft.inverse(torch.from_numpy(masked))[0, :, trim:-trim].numpy() * peak * MDX["compensate"]
     assert decibels(ours[0], vocals) <= -100
@@ -548,3 +550,21 @@ def test_denoise_lite_gives_what_upstream_gives_where_both_see_the_same_columns(
     theirs = vr_upstream(tmp_path, folder / "UVR-DeNoise-Lite.pth", np.pad(noisy, ((before, before), (0, 0))), row)
     ours = separated(tmp_path / "1", noisy, made, folder, threads=1)[made.stems.index("noise")]
     assert decibels(ours, theirs[:, before : before + len(noisy)]) <= -120
+
+
+def test_onnxruntime_leaves_nothing_in_the_users_home(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "net").mkdir()
+    code = (
+        "import sys; from pathlib import Path; import tiny_uvr;"
+        "from unbraid.backends.session import Statistics, load;"
+        f"made, folder = tiny_uvr.tiny(Path({str(tmp_path / 'net')!r}), 'MDX-Net');"
+        "session = load(made, folder, Statistics(100, 44100, 2, 0.0, 1.0, 1.0), {'overlap': 0.25, 'shifts': 0}, 'cpu', 1);"
+        "print(session.engine)"
+    )
+    paths = os.pathsep.join(str(Path(__file__).parents[2] / name) for name in ("scripts", "tests/unit"))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "onnxruntime"
+    assert [path for path in home.rglob("*") if "onnxruntime" in str(path)] == []
