@@ -463,7 +463,7 @@ def test_an_onnx_graph_that_onnxruntime_cannot_run_is_told(tmp_path):
 )
 def test_mdx_net_runs_where_onnxruntime_can(monkeypatch, asked, cuda, got):
     offered = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    monkeypatch.setattr(uvr_mdx.onnxruntime, "get_available_providers", lambda: offered)
     device, notices, providers = uvr_mdx._providers(asked)
     assert device == got
     assert bool(notices) == (asked == "auto" and not cuda)
@@ -476,7 +476,7 @@ def test_mdx_net_runs_where_onnxruntime_can(monkeypatch, asked, cuda, got):
     ("asked", "message"), [("cuda", "Install onnxruntime-gpu"), ("mps", "no engine for device=mps")]
 )
 def test_a_device_that_onnxruntime_does_not_offer_is_an_error(monkeypatch, asked, message):
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(uvr_mdx.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UnbraidError, match=message):
         uvr_mdx._providers(asked)
 
@@ -557,7 +557,7 @@ def test_onnxruntime_leaves_nothing_in_the_users_home(tmp_path):
     home.mkdir()
     (tmp_path / "net").mkdir()
     code = (
-        "import sys; from pathlib import Path; import tiny_uvr;"
+        "import unbraid.backends, tiny_uvr; from pathlib import Path;"
         "from unbraid.backends.session import Statistics, load;"
         f"made, folder = tiny_uvr.tiny(Path({str(tmp_path / 'net')!r}), 'MDX-Net');"
         "session = load(made, folder, Statistics(100, 44100, 2, 0.0, 1.0, 1.0), {'overlap': 0.25, 'shifts': 0}, 'cpu', 1);"
