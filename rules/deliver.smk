@@ -14,13 +14,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
         log:
             f"{LOGS}/deliver/{{song}}/{{format}}.{recipe_name}.log",
         wildcard_constraints:
-            song=keys.one_of(
-                [
-                    song
-                    for song, made in plan.songs.items()
-                    if made.recipe.name == recipe_name
-                ]
-            ),
+            song=songs_of(recipe_name),
         conda:
             STACK
         threads: 1

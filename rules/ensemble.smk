@@ -8,8 +8,10 @@ rule ensemble:
     log:
         f"{LOGS}/ensemble/{{key}}.log",
     wildcard_constraints:
-        key=keys.one_of(
-            [key for key, made in plan.ensembles.items() if not made.complete]
+        key=keys.only(
+            [key for key, made in plan.ensembles.items() if not made.complete],
+            list(plan.ensembles),
+            keys.pattern("ensemble"),
         ),
     conda:
         STACK

@@ -1,11 +1,10 @@
 # One rule per model, because a rule's outputs are fixed and models differ in stems. A key that is complete in the store
 # has no producing rule in this run: it is a source file, so nothing below it is ever done again.
 for model_name, model_entry in plan.models.items():
-    missing = [
-        key
-        for key, made in plan.separations.items()
-        if made.model.name == model_name and not made.complete
+    model_keys = [
+        key for key, made in plan.separations.items() if made.model.name == model_name
     ]
+    missing = [key for key in model_keys if not plan.separations[key].complete]
 
     rule:
         name:
@@ -18,7 +17,7 @@ for model_name, model_entry in plan.models.items():
         log:
             f"{LOGS}/merge/{{key}}.log",
         wildcard_constraints:
-            key=keys.one_of(missing),
+            key=keys.only(missing, model_keys, keys.pattern(model_name)),
         conda:
             STACK
         threads: 1

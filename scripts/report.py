@@ -10,7 +10,6 @@ with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"])
     report(
         {stem: Path(path) for stem, path in facts["stems"].items()},
         Path(snakemake.input.mix),
-        Path(snakemake.input.mix_info),
         Path(snakemake.input.delivery),
         {step: Path(path) for step, path in facts["manifests"].items()},
         Path(snakemake.output.quality),

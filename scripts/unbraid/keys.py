@@ -29,6 +29,19 @@ def pattern(prefix: str = "") -> str:
     return f"{re.escape(prefix)}-{digits}" if prefix else digits
 
 
+def only(wanted: list[str], all_of_them: list[str], form: str) -> str:
+    """Regular expression that matches `wanted` of all these names, before a slash; each name matches `form`.
+
+    As short as can be: Snakemake goes through its text for every file of every job.
+    """
+    others = set(all_of_them) - set(wanted)
+    if not others:
+        return form
+    if len(others) < len(wanted):
+        return f"(?!(?:{one_of(list(others))})/){form}"
+    return one_of(wanted)
+
+
 def one_of(names: list[str]) -> str:
     """Regular expression that matches exactly these names, and nothing when there are none."""
     return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"

@@ -42,3 +42,12 @@ def test_one_of_matches_exactly_the_names_given():
     found = keys.one_of(["a.b", "c"])
     assert [name for name in ("a.b", "c", "axb", "a.bc", "") if re.fullmatch(found, name)] == ["a.b", "c"]
     assert not re.fullmatch(keys.one_of([]), "")
+
+
+@pytest.mark.parametrize("wanted", [[], ["a"], ["a", "b"], ["a", "b", "c"], ["a", "b", "c", "d"]])
+def test_only_tells_wanted_keys_from_the_others_and_is_short(wanted):
+    made = {name: keys.key("merge", {"name": name}, prefix="net") for name in "abcd"}
+    expression = keys.only([made[name] for name in wanted], list(made.values()), keys.pattern("net"))
+    for name, key in made.items():
+        assert bool(re.fullmatch(f"store/({expression})/x.wav", f"store/{key}/x.wav")) is (name in wanted)
+    assert expression.count("net") <= 3

@@ -37,11 +37,17 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
         "frames": len(mix), "rate": RATE, "channels": 2, "source_channels": 2, "downmixed": False, "damaged": False,
         "seconds": 2.0, "created": stamp(10),
     }  # fmt: skip
-    write_json(folder / "mix.json", {**told, **(source or {})})
     clipped = dict.fromkeys(stems, 0) | (clipped or {})
     write_json(
         folder / "delivery.json",
-        {"format": "wav", "bit_depth": 16, "gain": gain, "clipped_by_delivery": clipped, "seconds": 0.5},
+        {
+            "format": "wav",
+            "bit_depth": 16,
+            "gain": gain,
+            "clipped_by_delivery": clipped,
+            "seconds": 0.5,
+            "song": {**told, **(source or {})},
+        },
     )
     manifests = {}
     for step, made in separations.items():
@@ -53,7 +59,7 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
     }  # fmt: skip
     report(
         {stem: folder / f"{stem}.wav" for stem in stems},
-        folder / "mix.wav", folder / "mix.json", folder / "delivery.json", manifests,
+        folder / "mix.wav", folder / "delivery.json", manifests,
         folder / "qc.json", folder / "provenance.json", song=facts,
     )  # fmt: skip
     return read_json(folder / "qc.json"), read_json(folder / "provenance.json")

@@ -33,7 +33,8 @@ def deliver(
     """Compute each stem in float32 and write it as its file's extension says (wav or flac).
 
     stems, outputs: by stem name. mix_info: what convert said of the song. bit_depth, clip: as configured.
-    Writes `report`: the bit depth used, the gain (1 unless `clip: scale` had to act), samples clipped per stem.
+    Writes `report`: the bit depth used, the gain (1 unless `clip: scale` had to act), samples clipped per stem, and what
+    convert said.
     Raises: UnbraidError for `clip: error` when a stem passes full scale.
     """
     begun = time.monotonic()
@@ -68,6 +69,7 @@ def deliver(
             "gain": gain,
             "clipped_by_delivery": clipped,
             "seconds": round(time.monotonic() - begun, 3),
+            "song": song,
         },
     )
 

@@ -21,7 +21,6 @@ Sources = list[tuple[int, str, str]]  # (coefficient, key, stem); the mix is the
 def report(
     stems: Mapping[str, Path],
     mix: Path,
-    mix_info: Path,
     delivery: Path,
     manifests: Mapping[str, Path],
     quality: Path,
@@ -35,7 +34,8 @@ def report(
     song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources.
     """
     expressions: Mapping[str, Sources] = song["expressions"]
-    source, delivered = read_json(mix_info), read_json(delivery)
+    delivered = read_json(delivery)
+    source = delivered["song"]
     made = {step: read_json(path) for step, path in manifests.items()}
     separations = {step: one for step, one in made.items() if one["stage"] == "merge"}
     seconds = _seconds(source, delivered, made)
