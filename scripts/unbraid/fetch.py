@@ -50,7 +50,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"unbraid": __version__}
-    for package in ("torch", "demucs", "audio-separator", "safetensors", "onnx"):
+    for package in ("torch", "demucs", "audio-separator", "mlx-audio", "safetensors", "onnx"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -17,10 +17,14 @@ def key(stage: str, content: dict[str, Any], prefix: str = "") -> str:
     content: JSON values only; paths, names, dates, threads and devices never belong in it.
     prefix: a readable name in front of the hash; it does not enter the hash.
     """
-    record = {"stage": stage, "version": STAGE_VERSIONS[stage], **content}
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(record(stage, content), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
     return f"{prefix}-{digest}" if prefix else digest
+
+
+def record(stage: str, content: dict[str, Any]) -> dict[str, Any]:
+    """All that is hashed for a key: enough to make it again."""
+    return {"stage": stage, "version": STAGE_VERSIONS[stage], **content}
 
 
 def pattern(prefix: str = "") -> str:

@@ -218,9 +218,8 @@ class Planner:
             "weights": list(step.weights),
         }
         key = keys.key("ensemble", content, prefix="ensemble")
-        return PlannedEnsemble(
-            key, mix.song, mix.key, members, step.method, step.weights, content, self.complete(key, (ENSEMBLE,))
-        )
+        record, complete = keys.record("ensemble", content), self.complete(key, (ENSEMBLE,))
+        return PlannedEnsemble(key, mix.song, mix.key, members, step.method, step.weights, record, complete)
 
     def _mix(self, song: Song, problem: tuple[str, str] | None) -> Mix:
         probed = self.probe(song.path)
@@ -234,7 +233,9 @@ class Planner:
             stop = probed.duration if song.end is None else min(song.end, probed.duration)
             sha256, duration = probed.sha256, max(0.0, stop - (song.start or 0.0))
         key = keys.key("convert", content)
-        return Mix(key, content, song.id, song.path, sha256, song.start, song.end, duration, problem)
+        return Mix(
+            key, keys.record("convert", content), song.id, song.path, sha256, song.start, song.end, duration, problem
+        )
 
     def _segments(self, mix: Mix, sources: tuple[Source, ...], model: Model) -> Segments:
         config = self.config
@@ -272,7 +273,8 @@ class Planner:
             if registry.find(model.backend).encoder:
                 asked = {name: settings.get(name) for name in ("prompt", "engine")}
                 prompt = keys.key("prompt", {"weights": model.identity, **asked}, prefix=model.name)
-            separation = Separation(key, work, model, segments, settings, content, complete, prompt)
+            record = keys.record("merge", content)
+            separation = Separation(key, work, model, segments, settings, record, complete, prompt)
             plan.separations[key] = separation
             plan.works[work] = separation
             if prompt:

@@ -3,13 +3,17 @@
 import logging
 import sys
 import time
-from typing import TextIO
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 log = logging.getLogger("unbraid")
 
 INTERVAL = 0.5  # seconds
+Frames = TypeVar("Frames", bound=NDArray[np.generic])
 
 
 class Progress:
@@ -41,6 +45,13 @@ class Progress:
             left = max(self.total - self.done, 0.0) / speed if speed else 0.0
             share = 100 * self.done / self.total if self.total else 100
             log.info("%3.0f%%, %.2fx real time, %.0f s left", share, speed, left)
+
+    def of(self, blocks: Iterable[Frames], rate: int) -> Iterator[Frames]:
+        """The blocks [frames, channels], each counted as done once the next is asked for."""
+        for block in blocks:
+            yield block
+            self.add(len(block) / rate)
+        self.close()
 
     def close(self) -> None:
         self._bar.close()

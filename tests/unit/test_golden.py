@@ -80,7 +80,7 @@ def test_merge(tmp_path):
     wide = np.concatenate([joined, joined / 2, joined / 4, joined / 8], axis=1)
     part, _ = write_mix(tmp_path / "part", wide, 44100)
     (tmp_path / "r.json").write_text(
-        '{"seconds": 1, "device": "cpu", "engine": "torch", "threads": 1, "notices": ["a", "a"]}'
+        '{"seconds": 1, "device": "cpu", "engine": "torch", "threads": 1, "notices": ["a", "a"], "weights": {}}'
     )
     (tmp_path / "i.json").write_text('{"channels": 2, "rate": 44100, "seconds": 1}')
     stems = [tmp_path / f"{stem}.wav" for stem in made.stems]

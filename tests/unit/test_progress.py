@@ -2,6 +2,7 @@ import io
 import logging
 import re
 
+import numpy as np
 import pytest
 
 from unbraid import progress
@@ -57,3 +58,12 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_none():
         shown.close()
     assert re.search(r"my song +50% \|.*real time.*left", terminal.getvalue())
     assert file.getvalue() == ""
+
+
+def test_blocks_that_pass_through_are_counted_and_the_end_is_logged(caplog):
+    log = logging.getLogger("unbraid")
+    log.propagate = True
+    with caplog.at_level("INFO", logger="unbraid"):
+        blocks = [np.zeros((100, 2)), np.zeros((50, 2))]
+        assert list(Progress(1.5, "x", io.StringIO()).of(blocks, 100)) == blocks
+    assert "100%" in caplog.text

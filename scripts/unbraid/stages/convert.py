@@ -15,6 +15,7 @@ from unbraid.audio.decode import Decoder
 from unbraid.audio.probe import probe
 from unbraid.audio.source import check_file
 from unbraid.errors import UnbraidError
+from unbraid.progress import Progress
 
 log = logging.getLogger("unbraid")
 
@@ -46,7 +47,8 @@ def convert(
     with Decoder(source, start, end, truncated) as decoder:
         try:
             with files.replacing(mix) as partial, wav.create(partial, decoder.rate, decoder.channels) as file:
-                for block in decoder:
+                length = min(end or float("inf"), decoder.seconds or 0.0) - (start or 0.0)
+                for block in Progress(max(length, 0.0), "decoding").of(decoder, decoder.rate):
                     file.write(block)
                     frames += len(block)
                     peak = max(peak, float(np.abs(block).max()))

@@ -14,6 +14,7 @@ from unbraid.audio import wav
 from unbraid.backends.session import Audio
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing, write_json
+from unbraid.progress import Progress
 from unbraid.stages.segment import combine
 
 log = logging.getLogger("unbraid")
@@ -53,7 +54,8 @@ def deliver(
         with ExitStack() as files:
             partial = files.enter_context(replacing(outputs[stem]))
             file = files.enter_context(wav.create(partial, song["rate"], song["channels"], subtype, container))
-            for block in combine(linear, song["frames"]):
+            progress = Progress(song["frames"] / song["rate"], stem)
+            for block in progress.of(combine(linear, song["frames"]), song["rate"]):
                 scaled = block if gain == 1.0 else block * np.float32(gain)
                 samples, over = (scaled, 0) if bits is None else quantise(scaled, bits)
                 clipped[stem] += over

@@ -15,9 +15,13 @@ from unbraid.audio.resample import resample
 from unbraid.backends.session import Audio
 from unbraid.catalogue import Model
 from unbraid.files import read_json, replacing, sha256, write_json
+from unbraid.progress import Progress
 from unbraid.stages.segment import arrange
 
-PACKAGES = ("torch", "demucs", "numpy", "soxr", "soundfile", "av")
+PACKAGES = (
+    *("torch", "demucs", "audio-separator", "onnxruntime", "mlx", "mlx-audio", "demucs-mlx", "sam_audio"),
+    *("numpy", "soxr", "soundfile", "av"),
+)
 
 
 def merge(
@@ -46,7 +50,8 @@ def merge(
             files.enter_context(wav.create(files.enter_context(replacing(stem)), song["rate"], song["channels"]))
             for stem in stems
         ]
-        for block in resample(joined, segmented["rate"], song["rate"], song["frames"]):
+        whole = resample(joined, segmented["rate"], song["rate"], song["frames"])
+        for block in Progress(song["frames"] / song["rate"], "joining").of(whole, song["rate"]):
             for index, output in enumerate(outputs):
                 output.write(_channels(block, index, channels, song["channels"]))
     runs = [read_json(report) for report in reports]
@@ -56,6 +61,7 @@ def merge(
             "key": key,
             "stage": "merge",
             "model": model.name,
+            "weights": runs[0]["weights"],
             "licence": model.licence,
             "content": content,
             "settings": settings,

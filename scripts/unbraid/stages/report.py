@@ -15,6 +15,8 @@ from unbraid.audio.measure import Meter
 from unbraid.files import read_json, write_json
 from unbraid.stages.merge import versions
 
+PROVENANCE = ("key", "model", "licence", "weights", "content", "created", "files", "versions")  # of a manifest
+
 Sources = list[tuple[int, str, str]]  # (coefficient, key, stem); the mix is the stem `mix` of the mix's key
 
 
@@ -78,12 +80,7 @@ def report(
             "preset": song["preset"],
             "mix": {"key": song["mix"], "content": song["content"]},
             "stems": expressions,
-            "separations": {
-                step: {
-                    name: one[name] for name in ("key", "model", "licence", "content", "created", "files", "versions")
-                }
-                for step, one in separations.items()
-            },
+            "separations": {step: {name: one[name] for name in PROVENANCE} for step, one in separations.items()},
             "ensembles": {
                 step: {name: one[name] for name in ("key", "content", "created", "files", "versions")}
                 for step, one in made.items()

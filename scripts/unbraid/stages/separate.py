@@ -14,7 +14,7 @@ import soundfile
 from unbraid.audio import wav
 from unbraid.backends.session import Audio, Pass, Session, Statistics, load
 from unbraid.catalogue import Model
-from unbraid.files import replacing, write_json
+from unbraid.files import read_json, replacing, write_json
 from unbraid.grid import Chunk, overlap_add
 from unbraid.progress import Progress
 from unbraid.stages.segment import read_segments, read_statistics
@@ -72,6 +72,7 @@ def separate(
             "engine": engine,
             "threads": threads,
             "notices": notices,
+            "weights": read_json(folder / "model.json")["weights"] if model.weights else {},
         },
     )
 
