@@ -2,11 +2,13 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import stat
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +34,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, data: bytes) -> None:
         self.data, self.plan, self.seen, self.sent, self.ranges = data, [], [], 0, True
+        self.released = threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -59,9 +62,12 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(server.data) - 1}/{len(server.data)}")
         self.end_headers()
-        body = body[: len(body) // 2] if action == "cut" else body
+        body = body[: len(body) // 2] if action in ("cut", "stall") else body
         server.sent += len(body)
         self.wfile.write(body)
+        if action == "stall":
+            self.wfile.flush()
+            server.released.wait(30)
 
     def log_message(self, *_) -> None:
         pass
@@ -158,6 +164,31 @@ def test_a_cut_connection_is_resumed_where_it_stopped(server, folder):
     assert positions[0] > len(server.data) // 2 - download.BLOCK
     assert positions[1] > positions[0]
     assert server.sent < len(server.data) + 2 * download.BLOCK
+
+
+def test_a_fetch_killed_on_its_way_leaves_no_model_and_the_next_goes_on_where_it_stopped(server, folder):
+    server.plan = ["stall"]
+    model = from_url(server)
+    code = (
+        "import pickle, sys; from pathlib import Path; from unbraid.fetch import fetch;"
+        "fetch(pickle.loads(bytes.fromhex(sys.argv[1])), Path(sys.argv[2]), log=print)"
+    )
+    paths = os.pathsep.join(str(HOME / name) for name in ("scripts", "tests/unit"))
+    command = [sys.executable, "-c", code, pickle.dumps(model).hex(), str(folder)]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}) as process:
+        part = folder / ".downloads/tiny.th"
+        limit = time.monotonic() + 30
+        while not (part.exists() and part.stat().st_size > download.BLOCK):
+            assert time.monotonic() < limit, "nothing was ever downloaded"
+            time.sleep(0.01)
+        process.kill()
+    server.released.set()
+    assert not (folder / "model.json").exists()
+    assert not (folder / "one.safetensors").exists()
+    get(model, folder)
+    assert is_whole(model, folder)
+    assert server.seen[0] is None
+    assert server.seen[1].startswith("bytes=")
 
 
 def test_a_server_that_cannot_resume_is_asked_from_the_start(server, folder):
