@@ -49,7 +49,8 @@ def separate(
     statistics = read_statistics(info)
     start, stop = read_segments(table)[index]
     session = load(model, folder, statistics, settings, device, threads)
-    session.prompt_file = prompt
+    if prompt:
+        session.prompt_file = prompt
     for notice in session.notices:
         log.warning("%s", notice)
     audio_seconds = (stop - start) / statistics.rate
