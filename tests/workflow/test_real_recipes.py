@@ -73,9 +73,9 @@ def test_both_networks_find_the_vocals(scores):
     assert scores["spleeter"] > 1
 
 
-def test_an_average_that_favours_the_better_network_is_better_than_the_worse_and_near_the_better(scores):
-    assert scores["average"] > scores["spleeter"] + 1
-    assert scores["average"] > scores["demucs"] - 0.5
+def test_an_average_that_favours_the_better_network_is_better_than_either(scores):
+    assert scores["demucs"] > scores["spleeter"]
+    assert scores["average"] > scores["demucs"] + 0.1
 
 
 def test_the_smallest_magnitudes_hold_less_than_either(stems, scores):
