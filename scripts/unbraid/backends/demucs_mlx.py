@@ -1,4 +1,4 @@
-"""Demucs on Apple silicon's GPU through the package `demucs_mlx`; everywhere else, and without it, the torch session.
+"""Demucs on Apple silicon's GPU through the package `demucs_mlx`.
 
 Its networks are made of ours in memory, so that the same checked weights serve both engines and nothing is downloaded. It
 needs Metal, so that only the conversion, and the adapter on a double of the package, were run where unbraid was made.
@@ -22,14 +22,6 @@ from unbraid.grid import Chunk
 COMMAND = "pip install demucs-mlx"
 BATCH = 4  # chunks at once
 PACKED = re.compile(r"\.in_proj_(weight|bias)$|\.bias_(ih|hh)_l\d")  # which the package splits or adds up
-
-
-def session(
-    model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-) -> DemucsSession:
-    """The session of the best engine: mlx where `wanted` says so, else torch."""
-    made = DemucsMlxSession if wanted(device, settings.get("engine")) else DemucsSession
-    return made(model, folder, statistics, settings, device, threads)
 
 
 def wanted(device: str, engine: str | None) -> bool:

@@ -40,7 +40,10 @@ CHUNKED = ("shifts", "overlap", "precision")
 BACKENDS = {
     "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
     "demucs": Backend(
-        "unbraid.backends.demucs_mlx:session", "unbraid.backends.demucs_weights", CHUNKED, ("mlx", "torch")
+        "unbraid.backends.demucs_engine:session",
+        "unbraid.backends.demucs_weights",
+        CHUNKED,
+        ("mlx", "openvino", "torch"),
     ),
     "audio_separator": Backend(
         "unbraid.backends.audio_separator:session",
