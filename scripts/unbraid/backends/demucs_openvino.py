@@ -81,9 +81,17 @@ class DemucsOpenvinoSession(DemucsSession):
         if self._loaded != index:
             self._load(index)
         network = self.networks[index]
-        jobs = zip(self._requests, audio, strict=False)
-        done = list(self._pool.map(lambda job: _one(network, *job), jobs))
-        return np.stack(done)
+        before = list(self._pool.map(lambda one: _spectrum(network, one), audio))
+        # OpenVINO's requests are made and read in one thread: its Python package can lock up when two use it at first.
+        running = list(zip(self._requests, audio, before, strict=False))
+        for request, one, (_, spectrum) in running:
+            request.start_async([one[None], spectrum.numpy()], share_inputs=True)
+        after = []
+        for request, one, (mixed, _) in running:
+            request.wait()
+            spectra, branch = (torch.from_numpy(request.get_output_tensor(at).data) for at in (0, 1))
+            after.append(self._pool.submit(_stems, network, mixed, spectra, branch, one.shape[-1]))
+        return np.stack([stems.result() for stems in after])
 
     def _load(self, index: int) -> None:
         # Only a CPU job without `exact` pays for this import.
@@ -153,14 +161,17 @@ def _suits(network: Any) -> bool:
     return isinstance(network, HTDemucs) and network.use_train_segment
 
 
-def _one(network: Any, request: Any, audio: Audio) -> Audio:
-    """[channels, frames] → [stems, channels, frames], with the arithmetic of upstream's `forward` around the core."""
+# The arithmetic of upstream's `forward` before and after the core, for one chunk.
+def _spectrum(network: Any, audio: Audio) -> tuple[torch.Tensor, torch.Tensor]:
+    """[channels, frames] → the complex spectrum, and what the core is shown of it."""
     with torch.inference_mode():
-        shown = torch.from_numpy(audio[None])
-        mixed = network._spec(shown)
-        request.start_async([audio[None], network._magnitude(mixed).numpy()], share_inputs=True)
-        request.wait()
-        spectra, branch = (torch.from_numpy(request.get_output_tensor(at).data) for at in (0, 1))
-        made = network._ispec(network._mask(mixed, spectra), shown.shape[-1]) + branch
+        mixed = network._spec(torch.from_numpy(audio[None]))
+        return mixed, network._magnitude(mixed)
+
+
+def _stems(network: Any, mixed: torch.Tensor, spectra: torch.Tensor, branch: torch.Tensor, frames: int) -> Audio:
+    """What the core made → [stems, channels, frames]."""
+    with torch.inference_mode():
+        made = network._ispec(network._mask(mixed, spectra), frames) + branch
     result: Audio = made[0].numpy()
     return result
