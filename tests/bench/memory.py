@@ -2,6 +2,7 @@
 
 `stages`: every stage on a long song through the identity model, at 48 kHz and, resampled, at 44.1 kHz.
 `network`: the separate stage with the real HTDemucs weights at several lengths.
+`peers`: a whole run of unbraid and of its peers on a song of noise, by length, each as far as it gets.
 """
 
 import argparse
@@ -17,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import environment
+import tables
+from peers import PEERS, others, unbraid
 
 HOME = Path(__file__).parents[2]
 RATE = 48000
@@ -156,24 +161,59 @@ def network(seconds: float, scratch: Path) -> float:
         shutil.rmtree(folder)
 
 
+def against_peers(arguments: argparse.Namespace) -> str:
+    """The largest process of each, in MB; one that takes too long or ends badly is told apart."""
+    scratch = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=arguments.scratch))
+    try:
+        known = others(arguments.device, scratch / "checkpoints")
+        ours = unbraid(arguments.device, os.cpu_count() or 1, {})
+        tools = [ours, *(known[name] for name in arguments.peers)]
+        rows = []
+        for minutes in arguments.minutes:
+            song = scratch / f"{minutes:g}" / "song.wav"
+            song.parent.mkdir()
+            write_song(song, minutes * 60, 44100)
+            row = []
+            for tool in tools:
+                ended = tool.run([song], scratch / "run", limit=arguments.limit * 60)
+                shutil.rmtree(scratch / "run")
+                taken = f"{ended.peak:.0f} ({ended.seconds / 60:.1f} min)"
+                row.append(taken if not ended.code else f"> {taken}, ended by {ended.code}")
+                print(f"{minutes:g} min: {tool.name}: {row[-1]}", flush=True)
+            song.unlink()
+            rows.append([f"{minutes:g}", *row])
+        return tables.table(["song, minutes", *(f"{tool.name}, MB" for tool in tools)], rows)
+    finally:
+        shutil.rmtree(scratch)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["stages", "network"])
-    parser.add_argument("--minutes", type=float, default=20)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["stages", "network", "peers"])
+    parser.add_argument("--minutes", type=float, nargs="+", help="of the song")
     parser.add_argument("--seconds", type=float, nargs="+", default=[30, 60, 120, 300])
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--device", default="cpu", help="of `peers`: cpu, or cuda")
+    parser.add_argument("--peers", nargs="*", default=["demucs", "audio-separator-0"])
+    parser.add_argument("--limit", type=float, default=120, help="of `peers`: minutes after which a run is stopped")
+    tables.add_option(parser)
     arguments = parser.parse_args()
-    if arguments.what == "network":
-        print("| song, s | separate (htdemucs, CPU, 2 threads), MB |\n|---|---|")
-        for seconds in arguments.seconds:
-            print(f"| {seconds:g} | {network(seconds, arguments.scratch):.0f} |", flush=True)
+    if arguments.what == "peers":
+        arguments.minutes = arguments.minutes or [1, 10, 30, 60, 120]
+        text = against_peers(arguments)
+        tables.publish("memory-peers", f"{text}\n\n{environment.describe(arguments.device, PEERS)}", arguments.write)
         return
-    print("| song, minutes | model's rate | convert | segment | separate | merge | deliver | report (MB) |")
-    print("|---|---|---|---|---|---|---|---|")
-    for minutes in (1, arguments.minutes):
-        for rate in (None, 44100):
-            row = [f"{value:.0f}" for value in stages(minutes * 60, rate, arguments.scratch).values()]
-            print(f"| {minutes:g} | {rate or 'the song’s'} | {' | '.join(row)} |", flush=True)
+    if arguments.what == "network":
+        rows = [[f"{seconds:g}", f"{network(seconds, arguments.scratch):.0f}"] for seconds in arguments.seconds]
+        text = tables.table(["song, s", "MB"], rows)
+    else:
+        rows = []
+        for minutes in sorted({1, *(arguments.minutes or [20])}):
+            for rate in (None, 44100):
+                found = stages(minutes * 60, rate, arguments.scratch)
+                rows.append([f"{minutes:g}", rate or "the song’s", *(f"{value:.0f}" for value in found.values())])
+        text = tables.table(["song, minutes", "model's rate", *found], rows)
+    tables.publish(f"memory-{arguments.what}", f"{text}\n\n{environment.describe()}", arguments.write)
 
 
 if __name__ == "__main__":

@@ -65,8 +65,13 @@ class Tool:
             timer = threading.Timer(limit or threading.TIMEOUT_MAX, os.killpg, (process.pid, signal.SIGKILL))
             timer.daemon = True
             timer.start()
-            _, status, usage = os.wait4(process.pid, 0)
-            timer.cancel()
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:  # Ctrl-C does not reach another session by itself
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+            finally:
+                timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         taken = time.monotonic() - begun
         return Ended(taken, usage.ru_maxrss / 1024, process.returncode, log.read_text(errors="replace"))
@@ -151,6 +156,7 @@ def _lay_out(folder: Path) -> None:
     audio-separator would fetch the list; with one in place, and the files that it names, it fetches nothing.
     """
     import torch
+
     from unbraid.backends import demucs_weights
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +170,14 @@ def _lay_out(folder: Path) -> None:
     torch.save(package, folder / f"{SIGNATURE}.th")
     (folder / "htdemucs.yaml").write_text(f"models: ['{SIGNATURE}']\n")
     files = {name: name for name in (f"{SIGNATURE}.th", "htdemucs.yaml")}
-    kinds = ("vr_download", "mdx_download", "mdx_download_vip", "mdx23c_download", "mdx23c_download_vip", "roformer_download")
+    kinds = (
+        "vr_download",
+        "mdx_download",
+        "mdx_download_vip",
+        "mdx23c_download",
+        "mdx23c_download_vip",
+        "roformer_download",
+    )
     known: dict[str, dict[str, Any]] = {f"{kind}_list": {} for kind in kinds}
     known["demucs_download_list"] = {"Demucs v4: htdemucs": files}
     (folder / "download_checks.json").write_text(json.dumps(known))

@@ -14,11 +14,12 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 import chunks
 import environment
-import numpy as np
 import songs
-import soundfile
 import tables
 from peers import PEERS, STEMS, Ended, Tool, apart, others, settings_of, unbraid
 
