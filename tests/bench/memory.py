@@ -21,9 +21,8 @@ import numpy as np
 
 import environment
 import tables
-from peers import PEERS, others, unbraid
+from peers import HOME, MODELS, PEERS, apart, others, ready, unbraid
 
-HOME = Path(__file__).parents[2]
 RATE = 48000
 SETTINGS = {"shifts": 0, "overlap": 0.25, "precision": "exact"}
 
@@ -145,18 +144,13 @@ def stages(seconds: float, rate: int | None, scratch: Path) -> dict[str, float]:
 
 def network(seconds: float, scratch: Path) -> float:
     """Peak RSS in MB of separate with the real htdemucs."""
-    from unbraid import catalogue
-    from unbraid.fetch import fetch
-
-    model = catalogue.load([HOME / "config/models.yaml"])["htdemucs"]
-    weights = Path(os.environ.get("UNBRAID_MODELS", HOME / "models")) / model.name
-    fetch(model, weights, log=print)
+    model = apart(ready)
     folder = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=scratch))
     try:
         write_song(folder / "song.wav", seconds, 44100)
         convert(folder)
         segment(folder, 44100)
-        return peak(separate, folder, model, weights, 2)
+        return peak(separate, folder, model, MODELS / model.name, 2)
     finally:
         shutil.rmtree(folder)
 

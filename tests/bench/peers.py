@@ -26,7 +26,6 @@ HOME = Path(__file__).parents[2]
 MODELS = Path(os.environ.get("UNBRAID_MODELS", HOME / "models"))
 PEERS = Path(os.environ.get("UNBRAID_PEERS", HOME / ".venv-peers"))
 STEMS = ("drums", "bass", "other", "vocals")
-SIGNATURE = "955717e8"  # upstream's name for these weights
 
 
 @dataclass(frozen=True)
@@ -150,6 +149,16 @@ def _chunks_of_seconds(text: str) -> int:
     return sum(round(total / 5.85) for total in _bars(text))
 
 
+def ready() -> Any:
+    """The catalogue's htdemucs, once its weights are there: no run is to wait for a download."""
+    from unbraid import catalogue
+    from unbraid.fetch import fetch
+
+    model = catalogue.load([HOME / "config/models.yaml"])["htdemucs"]
+    fetch(model, MODELS / model.name, log=print)
+    return model
+
+
 def _lay_out(folder: Path) -> None:
     """unbraid's weights as upstream's checkpoint, found by both peers: a bag of one network, and the list of models.
 
@@ -159,17 +168,19 @@ def _lay_out(folder: Path) -> None:
 
     from unbraid.backends import demucs_weights
 
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, _ = demucs_weights.read(MODELS / "htdemucs" / f"{SIGNATURE}.safetensors")
+    model = ready()
+    (weights,) = model.weights
+    checkpoint, _ = demucs_weights.read(MODELS / model.name / demucs_weights.kept_name(weights))
     package = {
         "klass": type(demucs_weights.build(checkpoint, folder)),
         "args": checkpoint.args,
         "kwargs": checkpoint.kwargs,
         "state": checkpoint.state,
     }
-    torch.save(package, folder / f"{SIGNATURE}.th")
-    (folder / "htdemucs.yaml").write_text(f"models: ['{SIGNATURE}']\n")
-    files = {name: name for name in (f"{SIGNATURE}.th", "htdemucs.yaml")}
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(package, folder / f"{weights.name}.th")
+    (folder / "htdemucs.yaml").write_text(f"models: ['{weights.name}']\n")
+    files = {name: name for name in (f"{weights.name}.th", "htdemucs.yaml")}
     kinds = (
         "vr_download",
         "mdx_download",

@@ -14,15 +14,13 @@ import soundfile
 
 import environment
 import tables
-from unbraid import catalogue, presets
+from peers import HOME, MODELS, STEMS, ready
+from unbraid import presets
 from unbraid.errors import UnbraidError
-from unbraid.fetch import fetch
 from unbraid.setup import demo_path
 from unbraid.stages.segment import segment
 from unbraid.stages.separate import separate
 
-HOME = Path(__file__).parents[2]
-STEMS = ["drums", "bass", "other", "vocals"]
 EXACT = ("reference", "torch")  # upstream's own numerics, which the others are compared with
 WAYS = [EXACT, ("reference", "auto"), ("balanced", "auto"), ("fast", "auto"), ("balanced", "openvino")]
 
@@ -57,9 +55,7 @@ def separated(mix: np.ndarray, rate: int, way: tuple[str, str], device: str) -> 
     from unbraid.files import read_json, write_json
 
     preset, engine = way
-    model = catalogue.load([HOME / "config/models.yaml"])["htdemucs"]
-    weights = Path(os.environ.get("UNBRAID_MODELS", HOME / "models")) / model.name
-    fetch(model, weights, log=print)
+    model = ready()
     settings = presets.load([HOME / "config/presets.yaml"])[preset].model_dump()
     if engine != "auto":
         settings["engine"] = engine
@@ -71,7 +67,7 @@ def separated(mix: np.ndarray, rate: int, way: tuple[str, str], device: str) -> 
         segment([(1, at / "source.wav")], at / "source.json", *files, rate=44100, channels=2, count=1)
         separate(
             *files, at / "0.wav", at / "0.json",
-            model=model, folder=weights, settings=settings, index=0, device=device, threads=os.cpu_count() or 1,
+            model=model, folder=MODELS / model.name, settings=settings, index=0, device=device, threads=os.cpu_count() or 1,
         )  # fmt: skip
         wide = soundfile.read(at / "0.wav", dtype="float32")[0]
         used = read_json(at / "0.json")["engine"]

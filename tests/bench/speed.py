@@ -57,7 +57,8 @@ def fresh(arguments: argparse.Namespace, scratch: Path, count: int, seconds: flo
         settings = settings_of(scratch / "songs", arguments.device, arguments.config)
         total, chunk = apart(chunks.measure, settings, made)
         alone.append(chunk)
-        for tool in tools:
+        first = number % len(tools)  # no tool always follows the same other
+        for tool in tools[first:] + tools[:first]:
             place = scratch / str(number) / tool.name
             runs[tool.name].append(tool.good(made, place))
             print(f"round {number + 1}: {tool.name} {runs[tool.name][-1].seconds:.1f} s", flush=True)

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as xml
 import environment
 import songs
 import tables
-from peers import unbraid
+from peers import apart, ready, unbraid
 
 STAGES = {
     "Snakemake": "#bab0ac", "convert": "#4e79a7", "segment": "#76b7b2", "separate": "#e15759",
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     tables.add_option(parser)
     arguments = parser.parse_args()
+    apart(ready)
     bars = dict(
         [
             measured(f"1 × {arguments.seconds:g} s", arguments, 1, arguments.seconds),
