@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ import numpy as np
 
 import environment
 import tables
-from peers import HOME, MODELS, PEERS, apart, others, ready, unbraid
+from peers import HOME, MARK, MODELS, PEERS, Ended, Tool, apart, others, ready, unbraid
 
 RATE = 48000
+HIGHEST = re.compile(r"VmHWM:\s+(\d+) kB")
 SETTINGS = {"shifts": 0, "overlap": 0.25, "precision": "exact"}
 
 
@@ -42,7 +44,7 @@ def peak(function: Callable[..., None], *arguments: Any) -> float:
 def _child(sender: Any, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     function(*arguments)
     # Not getrusage: what that says survives exec, so that a large parent would count for its child.
-    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    (peak,) = HIGHEST.findall(Path("/proc/self/status").read_text())
     sender.send(int(peak))
 
 
@@ -155,6 +157,34 @@ def network(seconds: float, scratch: Path) -> float:
         shutil.rmtree(folder)
 
 
+def largest(tool: Tool, song: Path, folder: Path, limit: float) -> tuple[Ended, float]:
+    """A run, and the peak RSS in MB of its largest process, those included that it leaves running beside it."""
+    peaks = [0.0]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            peaks.append(max((_peak_of(path, f"{MARK}={folder}") for path in Path("/proc").glob("[0-9]*")), default=0))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        ended = tool.run([song], folder, limit)
+    finally:
+        over.set()
+        watcher.join()
+    return ended, max(ended.peak, *peaks)
+
+
+def _peak_of(process: Path, mark: str) -> float:
+    try:
+        if mark.encode() not in (process / "environ").read_bytes().split(b"\0"):
+            return 0.0
+        return max((int(found) / 1024 for found in HIGHEST.findall((process / "status").read_text())), default=0.0)
+    except OSError:  # it has just ended
+        return 0.0
+
+
 def against_peers(arguments: argparse.Namespace) -> str:
     """The largest process of each, in MB; one that takes too long or ends badly is told apart."""
     scratch = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=arguments.scratch))
@@ -169,9 +199,9 @@ def against_peers(arguments: argparse.Namespace) -> str:
             write_song(song, minutes * 60, 44100)
             row = []
             for tool in tools:
-                ended = tool.run([song], scratch / "run", limit=arguments.limit * 60)
+                ended, highest = largest(tool, song, scratch / "run", arguments.limit * 60)
                 shutil.rmtree(scratch / "run")
-                taken = f"{ended.peak:.0f} ({ended.seconds / 60:.1f} min)"
+                taken = f"{highest:.0f} ({ended.seconds / 60:.1f} min)"
                 row.append(taken if not ended.code else f"> {taken}, ended by {ended.code}")
                 print(f"{minutes:g} min: {tool.name}: {row[-1]}", flush=True)
             song.unlink()

@@ -25,12 +25,13 @@ T = TypeVar("T")
 HOME = Path(__file__).parents[2]
 MODELS = Path(os.environ.get("UNBRAID_MODELS", HOME / "models"))
 PEERS = Path(os.environ.get("UNBRAID_PEERS", HOME / ".venv-peers"))
+MARK = "UNBRAID_BENCH"  # in the environment of a run's processes: its folder
 STEMS = ("drums", "bass", "other", "vocals")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended. peak: RSS in MB of the largest process of it."""
+    """How a run ended. peak: RSS in MB of the largest of the processes that it waited for."""
 
     seconds: float
     peak: float
@@ -58,7 +59,7 @@ class Tool:
         begun = time.monotonic()
         with open(log, "wb") as terminal:
             process = subprocess.Popen(
-                self.command(songs), cwd=folder, env=os.environ | self.environment,
+                self.command(songs), cwd=folder, env=os.environ | self.environment | {MARK: str(folder)},
                 stdout=terminal, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             timer = threading.Timer(limit or threading.TIMEOUT_MAX, os.killpg, (process.pid, signal.SIGKILL))
