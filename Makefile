@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 export PYTHONPATH := scripts
+# Measurements: the peers' environment, folders of true stems (mixture.flac and its stems) to score besides the demo song,
+# and the options of each command.
+PEERS := .venv-peers
+STEMS ?= $(wildcard ../shared/data/*/)
+BENCH ?=
 
 .PHONY: demo test check coverage envs bench soak config clean
 
@@ -29,15 +34,42 @@ check: $(VENV)/.installed-dev
 envs: $(VENV)/.installed-dev
 	$(BIN)/python tests/envs/resolve.py
 
-# Measurements; each prints a table. They take a while and assert nothing.
-bench: $(VENV)/.installed-dev
-	$(BIN)/python tests/bench/overhead.py
-	$(BIN)/python tests/bench/memory.py network
-	$(BIN)/python tests/bench/quality.py
+# Measurements, a table each; docs/benchmarks.md tells how long each takes. `make bench BENCH=--write` puts them there.
+BENCHES := bench-planning bench-song bench-batch bench-added bench-memory bench-quality bench-stages
+.PHONY: $(BENCHES) bench-gpu peers
+bench: $(BENCHES)
+
+bench-planning: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/overhead.py $(BENCH)
+
+bench-song bench-batch bench-added: bench-%: $(VENV)/.installed-dev $(PEERS)/.installed
+	$(BIN)/python tests/bench/speed.py $* $(BENCH)
+
+bench-memory: $(VENV)/.installed-dev $(PEERS)/.installed
+	$(BIN)/python tests/bench/memory.py network $(BENCH)
+	$(BIN)/python tests/bench/memory.py peers $(BENCH)
+
+bench-quality: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/quality.py --songs $(STEMS) $(BENCH)
+
+bench-stages: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/stages.py $(BENCH)
+
+bench-gpu: $(VENV)/.installed-dev $(PEERS)/.installed
+	$(BIN)/python tests/bench/speed.py song --device cuda $(BENCH)
+	$(BIN)/python tests/bench/speed.py batch --device cuda $(BENCH)
+
+# What unbraid is measured against, apart from it. One of its packages has no wheel: this needs a C compiler.
+peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: envs/requirements-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --requirement envs/requirements-peers.txt
+	@touch $@
 
 # Two hours of audio through every stage, with the peak memory of each.
 soak: $(VENV)/.installed-dev
-	$(BIN)/python tests/bench/memory.py stages --minutes 120
+	$(BIN)/python tests/bench/memory.py stages --minutes 120 $(BENCH)
 
 # Renders config/config.yaml and the table of keys from their definition.
 config: $(VENV)/.installed
@@ -54,4 +86,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed envs/requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake work logs
+	rm -rf $(VENV) $(PEERS) .snakemake work logs

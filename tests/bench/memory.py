@@ -2,6 +2,7 @@
 
 `stages`: every stage on a long song through the identity model, at 48 kHz and, resampled, at 44.1 kHz.
 `network`: the separate stage with the real HTDemucs weights at several lengths.
+`peers`: a whole run of unbraid and of its peers on a song of noise, by length, each as far as it gets.
 """
 
 import argparse
@@ -12,14 +13,19 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-HOME = Path(__file__).parents[2]
+import environment
+import tables
+from peers import HOME, MARK, MODELS, PEERS, Ended, Tool, apart, others, ready, unbraid
+
 RATE = 48000
+HIGHEST = re.compile(r"VmHWM:\s+(\d+) kB")
 SETTINGS = {"shifts": 0, "overlap": 0.25, "precision": "exact"}
 
 
@@ -38,7 +44,7 @@ def peak(function: Callable[..., None], *arguments: Any) -> float:
 def _child(sender: Any, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     function(*arguments)
     # Not getrusage: what that says survives exec, so that a large parent would count for its child.
-    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    (peak,) = HIGHEST.findall(Path("/proc/self/status").read_text())
     sender.send(int(peak))
 
 
@@ -140,40 +146,98 @@ def stages(seconds: float, rate: int | None, scratch: Path) -> dict[str, float]:
 
 def network(seconds: float, scratch: Path) -> float:
     """Peak RSS in MB of separate with the real htdemucs."""
-    from unbraid import catalogue
-    from unbraid.fetch import fetch
-
-    model = catalogue.load([HOME / "config/models.yaml"])["htdemucs"]
-    weights = Path(os.environ.get("UNBRAID_MODELS", HOME / "models")) / model.name
-    fetch(model, weights, log=print)
+    model = apart(ready)
     folder = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=scratch))
     try:
         write_song(folder / "song.wav", seconds, 44100)
         convert(folder)
         segment(folder, 44100)
-        return peak(separate, folder, model, weights, 2)
+        return peak(separate, folder, model, MODELS / model.name, 2)
     finally:
         shutil.rmtree(folder)
 
 
+def largest(tool: Tool, song: Path, folder: Path, limit: float) -> tuple[Ended, float]:
+    """A run, and the peak RSS in MB of its largest process, those included that it leaves running beside it."""
+    peaks = [0.0]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            peaks.append(max((_peak_of(path, f"{MARK}={folder}") for path in Path("/proc").glob("[0-9]*")), default=0))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        ended = tool.run([song], folder, limit)
+    finally:
+        over.set()
+        watcher.join()
+    return ended, max(ended.peak, *peaks)
+
+
+def _peak_of(process: Path, mark: str) -> float:
+    try:
+        if mark.encode() not in (process / "environ").read_bytes().split(b"\0"):
+            return 0.0
+        return max((int(found) / 1024 for found in HIGHEST.findall((process / "status").read_text())), default=0.0)
+    except OSError:  # it has just ended
+        return 0.0
+
+
+def against_peers(arguments: argparse.Namespace) -> str:
+    """The largest process of each, in MB; one that takes too long or ends badly is told apart."""
+    scratch = Path(tempfile.mkdtemp(prefix="unbraid-memory-", dir=arguments.scratch))
+    try:
+        known = others(arguments.device, scratch / "checkpoints")
+        ours = unbraid(arguments.device, os.cpu_count() or 1, {})
+        tools = [ours, *(known[name] for name in arguments.peers)]
+        rows = []
+        for minutes in arguments.minutes:
+            song = scratch / f"{minutes:g}" / "song.wav"
+            song.parent.mkdir()
+            write_song(song, minutes * 60, 44100)
+            row = []
+            for tool in tools:
+                ended, highest = largest(tool, song, scratch / "run", arguments.limit * 60)
+                shutil.rmtree(scratch / "run")
+                taken = f"{highest:.0f} ({ended.seconds / 60:.1f} min)"
+                row.append(taken if not ended.code else f"> {taken}, ended by {ended.code}")
+                print(f"{minutes:g} min: {tool.name}: {row[-1]}", flush=True)
+            song.unlink()
+            rows.append([f"{minutes:g}", *row])
+        return tables.table(["song, minutes", *(f"{tool.name}, MB" for tool in tools)], rows)
+    finally:
+        shutil.rmtree(scratch)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["stages", "network"])
-    parser.add_argument("--minutes", type=float, default=20)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["stages", "network", "peers"])
+    parser.add_argument("--minutes", type=float, nargs="+", help="of the song")
     parser.add_argument("--seconds", type=float, nargs="+", default=[30, 60, 120, 300])
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--device", default="cpu", help="of `peers`: cpu, or cuda")
+    parser.add_argument("--peers", nargs="*", default=["demucs", "audio-separator-0"])
+    parser.add_argument("--limit", type=float, default=120, help="of `peers`: minutes after which a run is stopped")
+    tables.add_option(parser)
     arguments = parser.parse_args()
-    if arguments.what == "network":
-        print("| song, s | separate (htdemucs, CPU, 2 threads), MB |\n|---|---|")
-        for seconds in arguments.seconds:
-            print(f"| {seconds:g} | {network(seconds, arguments.scratch):.0f} |", flush=True)
+    if arguments.what == "peers":
+        arguments.minutes = arguments.minutes or [1, 10, 30, 60, 120]
+        text = against_peers(arguments)
+        tables.publish("memory-peers", f"{text}\n\n{environment.describe(arguments.device, PEERS)}", arguments.write)
         return
-    print("| song, minutes | model's rate | convert | segment | separate | merge | deliver | report (MB) |")
-    print("|---|---|---|---|---|---|---|---|")
-    for minutes in (1, arguments.minutes):
-        for rate in (None, 44100):
-            row = [f"{value:.0f}" for value in stages(minutes * 60, rate, arguments.scratch).values()]
-            print(f"| {minutes:g} | {rate or 'the song’s'} | {' | '.join(row)} |", flush=True)
+    if arguments.what == "network":
+        rows = [[f"{seconds:g}", f"{network(seconds, arguments.scratch):.0f}"] for seconds in arguments.seconds]
+        text = tables.table(["song, s", "MB"], rows)
+    else:
+        rows = []
+        for minutes in sorted({1, *(arguments.minutes or [20])}):
+            for rate in (None, 44100):
+                found = stages(minutes * 60, rate, arguments.scratch)
+                rows.append([f"{minutes:g}", rate or "the song’s", *(f"{value:.0f}" for value in found.values())])
+        text = tables.table(["song, minutes", "model's rate", *found], rows)
+    tables.publish(f"memory-{arguments.what}", f"{text}\n\n{environment.describe()}", arguments.write)
 
 
 if __name__ == "__main__":

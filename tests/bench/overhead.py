@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+import environment
+import tables
 from unbraid.plan import MANIFEST, Plan
 from unbraid.setup import set_up
 
@@ -88,8 +90,9 @@ def main() -> None:
     parser.add_argument("--songs", type=int, nargs="+", default=[1, 1000])
     parser.add_argument("--recipes", nargs="+", default=["stems", "identity"])
     parser.add_argument("--runs", type=int, default=3)
+    tables.add_option(parser)
     arguments = parser.parse_args()
-    print("| songs | recipe | jobs | what | trivial, s | unbraid, s | ratio |\n|---|---|---|---|---|---|---|")
+    rows = []
     for songs, recipe in [(songs, recipe) for songs in arguments.songs for recipe in arguments.recipes]:
         ours = ["-s", str(HOME / "Snakefile"), "--config", f"recipe={recipe}"]
         scratch = Path(tempfile.mkdtemp(prefix="unbraid-bench-"))
@@ -105,11 +108,11 @@ def main() -> None:
             pairs = [(seconds(peer, *options), seconds(mine, *ours, *options)) for _ in range(arguments.runs)]
             theirs, taken = (min(side) for side in zip(*pairs, strict=True))
             jobs = songs * len(STAGES) + 1
-            print(
-                f"| {songs} | {recipe} | {jobs} | {what} | {theirs:.2f} | {taken:.2f} | {taken / theirs:.2f} |",
-                flush=True,
-            )
+            rows.append([songs, recipe, jobs, what, f"{theirs:.2f}", f"{taken:.2f}", f"{taken / theirs:.2f}"])
+            print(*rows[-1], flush=True)
         shutil.rmtree(scratch)
+    text = tables.table(["songs", "recipe", "jobs", "what", "trivial, s", "unbraid, s", "ratio"], rows)
+    tables.publish("planning", f"{text}\n\n{environment.describe()}", arguments.write)
 
 
 if __name__ == "__main__":

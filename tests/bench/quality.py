@@ -1,4 +1,4 @@
-"""How well htdemucs separates here: plain SDR of each stem in dB, against the unprocessed mix, per preset.
+"""How well htdemucs separates here: plain SDR of each stem in dB, in every precision and engine, and what that changes.
 
 On stempeg's example song, and on the folders of true stems given with --songs (each with mixture.flac and its stems).
 """
@@ -6,21 +6,23 @@ On stempeg's example song, and on the folders of true stems given with --songs (
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import av
 import numpy as np
 import soundfile
 
-from unbraid import catalogue, presets
-from unbraid.fetch import fetch
+import environment
+import tables
+from peers import HOME, MODELS, STEMS, ready
+from unbraid import presets
+from unbraid.errors import UnbraidError
 from unbraid.setup import demo_path
 from unbraid.stages.segment import segment
 from unbraid.stages.separate import separate
 
-HOME = Path(__file__).parents[2]
-STEMS = ["drums", "bass", "other", "vocals"]
+EXACT = ("reference", "torch")  # upstream's own numerics, which the others are compared with
+WAYS = [EXACT, ("reference", "auto"), ("balanced", "auto"), ("fast", "auto"), ("balanced", "openvino")]
 
 
 def example() -> tuple[np.ndarray, dict[str, np.ndarray], int]:
@@ -48,14 +50,15 @@ def sdr(estimate: np.ndarray, true: np.ndarray) -> float:
     return float(10 * np.log10((true**2).sum() / ((true - estimate) ** 2).sum()))
 
 
-def separated(mix: np.ndarray, rate: int, preset: str) -> dict[str, np.ndarray]:
-    """htdemucs' stems, [frames, channels]."""
-    from unbraid.files import write_json
+def separated(mix: np.ndarray, rate: int, way: tuple[str, str], device: str) -> tuple[dict[str, np.ndarray], str]:
+    """htdemucs' stems, [frames, channels], and the engine that made them. way: a preset and an engine."""
+    from unbraid.files import read_json, write_json
 
-    model = catalogue.load([HOME / "config/models.yaml"])["htdemucs"]
-    weights = Path(os.environ.get("UNBRAID_MODELS", HOME / "models")) / model.name
-    fetch(model, weights, log=print)
+    preset, engine = way
+    model = ready()
     settings = presets.load([HOME / "config/presets.yaml"])[preset].model_dump()
+    if engine != "auto":
+        settings["engine"] = engine
     with tempfile.TemporaryDirectory() as scratch:
         at = Path(scratch)
         soundfile.write(at / "source.wav", mix, rate, subtype="FLOAT")
@@ -64,27 +67,44 @@ def separated(mix: np.ndarray, rate: int, preset: str) -> dict[str, np.ndarray]:
         segment([(1, at / "source.wav")], at / "source.json", *files, rate=44100, channels=2, count=1)
         separate(
             *files, at / "0.wav", at / "0.json",
-            model=model, folder=weights, settings=settings, index=0, device="cpu", threads=os.cpu_count() or 1,
+            model=model, folder=MODELS / model.name, settings=settings, index=0, device=device, threads=os.cpu_count() or 1,
         )  # fmt: skip
         wide = soundfile.read(at / "0.wav", dtype="float32")[0]
-    return {stem: wide[:, 2 * index : 2 * index + 2] for index, stem in enumerate(model.stems)}
+        used = read_json(at / "0.json")["engine"]
+    return {stem: wide[:, 2 * index : 2 * index + 2] for index, stem in enumerate(model.stems)}, used
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--songs", type=Path, nargs="*", default=[])
-    parser.add_argument("--presets", nargs="+", default=["fast", "balanced"])
+    parser.add_argument("--ways", nargs="+", default=["/".join(way) for way in WAYS], help="PRESET/ENGINE")
+    parser.add_argument("--device", default="cpu")
+    tables.add_option(parser)
     arguments = parser.parse_args()
     songs = {"demo": example(), **{path.name: folder(path) for path in arguments.songs}}
-    print("| song | preset | real-time factor | stem | SDR, dB | the mix's SDR, dB |\n|---|---|---|---|---|---|")
+    ways = [(preset, engine) for preset, _, engine in (way.partition("/") for way in arguments.ways)]
+    rows = []
+    changes: dict[str, float] = {}
     for name, (mix, true, rate) in songs.items():
-        for preset in arguments.presets:
-            begun = time.monotonic()
-            found = separated(mix, rate, preset)
-            speed = len(mix) / rate / (time.monotonic() - begun)
+        exact, _ = separated(mix, rate, EXACT, arguments.device)
+        for way in ways:
+            try:
+                found, used = (exact, EXACT[1]) if way == EXACT else separated(mix, rate, way, arguments.device)
+            except UnbraidError as error:  # an engine that is not installed, or not made for this device
+                print(f"{'/'.join(way)}: {error}", flush=True)
+                continue
+            label = f"{way[0]} ({used})"
+            if way[1] not in ("auto", used) or (name, label) in [(row[0], row[1]) for row in rows]:
+                continue  # not had here, or what `auto` was already
             for stem, reference in true.items():
-                row = f"{stem} | {sdr(found[stem], reference):.2f} | {sdr(mix, reference):.2f}"
-                print(f"| {name} | {preset} | {speed:.2f} | {row} |", flush=True)
+                score, change = sdr(found[stem], reference), sdr(found[stem], reference) - sdr(exact[stem], reference)
+                changes[label] = max(changes.get(label, 0.0), abs(change))
+                rows.append([name, label, stem, f"{score:.2f}", f"{change:+.3f}", f"{sdr(mix, reference):.2f}"])
+                print(*rows[-1], flush=True)
+    head = ["song", "preset (engine)", "stem", "SDR, dB", "against exact, dB", "the mix's SDR, dB"]
+    largest = "; ".join(f"{label} {change:.3f} dB" for label, change in changes.items())
+    text = f"{tables.table(head, rows)}\n\nLargest change against exact: {largest}."
+    tables.publish("quality", f"{text}\n\n{environment.describe(arguments.device)}", arguments.write)
 
 
 if __name__ == "__main__":
