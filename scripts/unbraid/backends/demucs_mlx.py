@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unbraid.backends.demucs import DemucsSession
-from unbraid.backends.session import Audio, Pass, Statistics
+from unbraid.backends.session import Audio, Pass
 from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
 from unbraid.grid import Chunk
@@ -24,12 +24,10 @@ BATCH = 4  # chunks at once
 PACKED = re.compile(r"\.in_proj_(weight|bias)$|\.bias_(ih|hh)_l\d")  # which the package splits or adds up
 
 
-def session(
-    model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-) -> DemucsSession:
+def session(model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> DemucsSession:
     """The session of the best engine: mlx where `wanted` says so, else torch."""
     made = DemucsMlxSession if wanted(device, settings.get("engine")) else DemucsSession
-    return made(model, folder, statistics, settings, device, threads)
+    return made(model, folder, settings, device, threads)
 
 
 def wanted(device: str, engine: str | None) -> bool:
@@ -57,10 +55,8 @@ class DemucsMlxSession(DemucsSession):
 
     engine = "mlx"
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
-        super().__init__(model, folder, statistics, settings, "cpu", threads)
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
+        super().__init__(model, folder, settings, "cpu", threads)
         self.device, self.batch, self.notices = "mlx", BATCH, []
         exact = settings.get("precision", "exact") == "exact"
         self._converted = [_converted(network, exact=exact) for network in self.networks]
