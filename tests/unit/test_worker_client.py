@@ -33,14 +33,14 @@ def tiny(tmp_path_factory):
 def run(tmp_path, monkeypatch):
     """The folder of a run whose owner is a process of the test's; it ends with the test, and so do its workers."""
     base = Path(tempfile.mkdtemp(prefix="u-"))
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
     monkeypatch.setenv(owner.VARIABLE, str(Owner.of(process.pid)))
     monkeypatch.chdir(tmp_path)
     folder = places.folder(Owner.of(process.pid))
     yield folder
     process.communicate()
-    until(lambda: not folder.exists() or not list(folder.glob("*.sock")))
+    until(lambda: not workers(tmp_path))
     shutil.rmtree(base)
 
 
@@ -108,7 +108,7 @@ def killer(times):
 
 
 def test_a_crash_costs_one_retry(tiny, run, tmp_path, monkeypatch, caplog):
-    wanted = a_task(tmp_path / "a", *tiny, seconds=20)
+    wanted = a_task(tmp_path / "a", *tiny, seconds=8)
     monkeypatch.setattr(client, "Progress", killer(1))
     monkeypatch.setattr(client.log, "propagate", True)
     client.separate(wanted, warm=True)
@@ -117,7 +117,7 @@ def test_a_crash_costs_one_retry(tiny, run, tmp_path, monkeypatch, caplog):
 
 
 def test_a_second_crash_is_an_error_that_says_what_to_do(tiny, run, tmp_path, monkeypatch):
-    wanted = a_task(tmp_path / "a", *tiny, seconds=20)
+    wanted = a_task(tmp_path / "a", *tiny, seconds=8)
     monkeypatch.setattr(client, "Progress", killer(2))
     with pytest.raises(UnbraidError, match=r"died twice on this song: .* was killed \(SIGKILL\)") as caught:
         client.separate(wanted, warm=True)
@@ -152,7 +152,7 @@ def test_no_fresh_worker_is_started_for_a_run_that_has_ended(tiny, run, tmp_path
     monkeypatch.setattr(Owner, "alive", lambda self: calls.append(1) or len(calls) == 1)
     calls = []
     with pytest.raises(UnbraidError, match="has ended"):
-        client.separate(a_task(tmp_path / "a", *tiny, seconds=20), warm=True)
+        client.separate(a_task(tmp_path / "a", *tiny, seconds=8), warm=True)
 
 
 def test_a_worker_sees_the_one_gpu_of_its_slot(tiny, run, tmp_path, monkeypatch):

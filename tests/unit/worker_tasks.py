@@ -27,7 +27,7 @@ def task(
     names = {name: str(folder / file) for name, file in FILES.items()}
     paths = [Path(names[name]) for name in ("mix", "table", "info")]
     segment([(1, source)], info, *paths, rate=44100, channels=2, count=1)
-    rest = {"settings": REFERENCE, "index": 0, "device": "cpu", "threads": 2, "temp_dir": "", "prompt": None}
+    rest = {"settings": REFERENCE, "index": 0, "device": "cpu", "threads": 1, "temp_dir": "", "prompt": None}
     return {**names, "model": asdict(model), "folder": str(weights), "label": "song 1/1", **rest, **changes}
 
 

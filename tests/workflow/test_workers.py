@@ -19,7 +19,7 @@ import tiny_networks
 from test_networks import MODEL, ON_THE_MIX
 
 MINE: dict[str, object] = {"recipe": "mine-2", "device": "cpu"}
-LONG = 90.0  # seconds of a song that keeps a worker busy for a while
+LONG = 30.0  # seconds of a song that keeps a worker busy for a while
 
 
 def furnish(path: Path, seconds: float = 1.5) -> Desk:
