@@ -1,4 +1,5 @@
 # Builds the plan, and the functions through which rules look things up in it. No rules here.
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from unbraid import keys, lock, targets
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
+from unbraid.worker import owner
 
 # A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled.
 try:
@@ -25,6 +27,9 @@ try:
         targets.check(sys.argv[1:], plan)
 except UnbraidError as error:
     raise WorkflowError(str(error)) from None
+
+# To whom the workers that jobs start belong, and with whom they end.
+owner.declare(keep=workflow.subprocess_exec)
 
 # Scripts take from here what changes no bytes (device, folders, log level): as params it would be a reason to run again.
 config.update(settings.model_dump())
@@ -184,6 +189,19 @@ def separate_input(wildcards):
     if separation.prompt:
         files["prompt"] = prompt_file(separation.prompt)
     return files
+
+
+def separate_task(wildcards):
+    """What the job hands on, as plain values: it then has no need to import the plan."""
+    separation = plan.works[wildcards.key]
+    return {
+        "model": dataclasses.asdict(separation.model),
+        "settings": separation.settings,
+    }
+
+
+def is_warm(model):
+    return registry.find(model.backend).warm
 
 
 def prompt_file(key):

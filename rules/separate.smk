@@ -15,9 +15,12 @@ rule separate:
         gpu=GPU,
         mem_mb=6000,
     params:
-        separation=lambda wildcards: plan.works[wildcards.key],
+        task=separate_task,
+        song=lambda wildcards: plan.works[wildcards.key].segments.song,
+        segments=lambda wildcards: plan.works[wildcards.key].segments.count,
+        warm=lambda wildcards: is_warm(plan.works[wildcards.key].model),
         threads=THREADS,
     message:
-        "{params.separation.segments.song}: separating segment {wildcards.part} of {params.separation.segments.count}, from 0"
+        "{params.song}: separating segment {wildcards.part} of {params.segments}, from 0"
     script:
         "../scripts/separate.py"

@@ -1,27 +1,25 @@
-"""Rule separate: the stems of one segment."""
+"""Rule separate: the stems of one segment. With a worker this job only waits, so it imports nothing for numbers."""
 
-from pathlib import Path
+from unbraid.job import job, trace_file
+from unbraid.worker.client import separate
 
-from unbraid.job import job
-from unbraid.stages.separate import separate
-
-planned, config = snakemake.params.separation, snakemake.config
-prompt = snakemake.input.get("prompt")
-song, part = planned.segments.song, int(snakemake.wildcards.part)
-with job(snakemake.log[0], "separate", song, config["log_level"]):
-    separate(
-        Path(snakemake.input.mix),
-        Path(snakemake.input.table),
-        Path(snakemake.input.info),
-        Path(snakemake.output.stems),
-        Path(snakemake.output.report),
-        model=planned.model,
-        folder=Path(config["models"]) / planned.model.name,
-        settings=planned.settings,
-        index=part,
-        device=config["device"],
-        threads=max(snakemake.threads, snakemake.params.threads),
-        temp_dir=Path(config["temp_dir"].replace("${song}", song)) if config["temp_dir"] else None,
-        prompt=Path(prompt) if prompt else None,
-        label=f"{song} {part + 1}/{planned.segments.count}",
-    )
+params, config = snakemake.params, snakemake.config
+part = int(snakemake.wildcards.part)
+with job(snakemake.log[0], "separate", params.song, config["log_level"]):
+    task = {
+        **params.task,
+        "mix": snakemake.input.mix,
+        "table": snakemake.input.table,
+        "info": snakemake.input.info,
+        "stems": snakemake.output.stems,
+        "report": snakemake.output.report,
+        "folder": f"{config['models']}/{params.task['model']['name']}",
+        "index": part,
+        "device": config["device"],
+        "threads": max(snakemake.threads, params.threads),
+        "temp_dir": config["temp_dir"].replace("${song}", params.song),
+        "prompt": snakemake.input.get("prompt"),
+        "label": f"{params.song} {part + 1}/{params.segments}",
+        "trace": str(trace_file(snakemake.log[0])),
+    }
+    separate(task, warm=config["worker"] and params.warm)

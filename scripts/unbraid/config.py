@@ -72,6 +72,10 @@ class Config(BaseModel):
     store: Folder = Field("store", description="folder of the lasting outputs; working directories may share it")
     models: Folder = Field("models", description="folder of the models; working directories may share it")
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
+    worker: bool = Field(
+        True,
+        description="on keeps each loaded network in a process for the run's other songs; off loads it in every job",
+    )
     temp_dir: Annotated[str, AfterValidator(_folder)] = Field(
         "",
         description="folder for scratch files of a job, `${song}` in it being the song's id; empty means beside its output",

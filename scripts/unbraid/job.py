@@ -24,7 +24,7 @@ def job(log_file: str, stage: str, song: str | None = None, level: str = "info")
     """
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    trace = path.with_name(path.name + ".traceback.txt")
+    trace = trace_file(log_file)
     trace.unlink(missing_ok=True)
     _configure(path, level)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -38,7 +38,14 @@ def job(log_file: str, stage: str, song: str | None = None, level: str = "info")
         log.warning("%s: stopped before its end; nothing half-written is left behind.", song or stage)
         sys.exit(130)
     except Exception as error:
-        _end(_explain(error, trace, stage, song), trace)
+        told = explain(error, trace)
+        told.stage, told.song = stage, song
+        _end(told, trace)
+
+
+def trace_file(log_file: str) -> Path:
+    """Where the traceback of a job goes."""
+    return Path(f"{log_file}.traceback.txt")
 
 
 def say(text: str) -> None:
@@ -66,7 +73,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _explain(error: Exception, trace: Path, stage: str, song: str | None) -> UnbraidError:
+def explain(error: Exception, trace: Path) -> UnbraidError:
+    """What an error that nobody foresaw means to people. trace: the file that its traceback goes to."""
     if isinstance(error, MemoryError):
         what, remedy = "The memory of this machine ran out.", "Close other programs, or run fewer jobs (--cores)."
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -86,7 +94,7 @@ def _explain(error: Exception, trace: Path, stage: str, song: str | None) -> Unb
     else:
         what = f"An unexpected {type(error).__name__}: {str(error).strip() or 'without a message'}."
         remedy = f"This is a defect of unbraid; please report it with {trace}."
-    return UnbraidError(what, remedy=remedy, stage=stage, song=song)
+    return UnbraidError(what, remedy=remedy)
 
 
 def _end(error: UnbraidError, trace: Path) -> None:

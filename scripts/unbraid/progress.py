@@ -4,16 +4,18 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
+
+if TYPE_CHECKING:  # a job that only watches a worker needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger("unbraid")
 
 INTERVAL = 0.5  # seconds
-Frames = TypeVar("Frames", bound=NDArray[np.generic])
+Frames = TypeVar("Frames", bound="NDArray[np.generic]")
 
 
 class Progress:

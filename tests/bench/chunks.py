@@ -36,7 +36,8 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 5) -> tu
     lengths = [soundfile.info(song).frames for song in songs]
     model = planned[0].model
     level = Statistics(max(lengths), model.rate, model.channels, mean=0.0, std=1.0, peak=1.0)
-    session = load(model, MODELS / model.name, level, planned[0].settings, settings["device"], THREADS)
+    session = load(model, MODELS / model.name, planned[0].settings, settings["device"], THREADS)
+    session.begin(level)
     count = sum(
         len(one.grid.touching(frames, start, stop))
         for frames, made in zip(lengths, planned, strict=True)

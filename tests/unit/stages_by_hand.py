@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from unbraid.audio import wav
+from unbraid.backends.session import Session, Statistics, load
 from unbraid.catalogue import Model
 from unbraid.files import write_json
 from unbraid.stages.segment import segment
@@ -25,6 +26,21 @@ def write_mix(folder: Path, audio: np.ndarray, rate: int) -> tuple[Path, Path]:
     return mix, info
 
 
+def begun(
+    model: Model,
+    folder: Path,
+    statistics: Statistics,
+    settings: dict[str, Any],
+    device: str = "cpu",
+    threads: int = 1,
+    prompt: Path | None = None,
+) -> Session:
+    """A loaded session that has begun a song."""
+    session = load(model, folder, settings, device, threads)
+    session.begin(statistics, prompt)
+    return session
+
+
 def separated(
     folder: Path,
     audio: np.ndarray,
@@ -35,6 +51,7 @@ def separated(
     settings: dict[str, Any] | None = None,
     threads: int = 2,
     rate: int = 44100,
+    prompt: Path | None = None,
 ) -> np.ndarray:
     """Stems of `audio`, [stems, channels, frames], in the model's format, made in `segments` segments."""
     source, info = write_mix(folder, audio, rate)
@@ -46,6 +63,7 @@ def separated(
         separate(
             mix, table, statistics, part, folder / f"{index}.json",
             model=model, folder=weights, settings=settings or REFERENCE, index=index, device="cpu", threads=threads,
+            prompt=prompt,
         )  # fmt: skip
         parts.append(soundfile.read(part, dtype="float32", always_2d=True)[0])
     joined = np.concatenate(parts)

@@ -13,10 +13,10 @@ import onnx
 import pytest
 import torch
 
-from stages_by_hand import REFERENCE, separated
+from stages_by_hand import REFERENCE, begun, separated
 from tiny_uvr import MDX, TINY, config, configured, mdx, model, ready, tiny, vr, write_yaml
 from unbraid.backends import audio_separator, uvr_config, uvr_mdx, uvr_weights
-from unbraid.backends.session import Statistics, load
+from unbraid.backends.session import Statistics
 from unbraid.backends.uvr_bands import Bands
 from unbraid.catalogue import find
 from unbraid.errors import UnavailableError, UnbraidError
@@ -39,7 +39,7 @@ def decibels(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def opened(made, folder, **settings):
-    return load(made, folder, STATISTICS, {**SETTINGS, **settings}, "cpu", 1)
+    return begun(made, folder, STATISTICS, {**SETTINGS, **settings})
 
 
 class Case:
@@ -406,7 +406,7 @@ def test_tensors_that_are_of_no_vr_network_are_told(tmp_path):
 def test_an_unknown_architecture_is_an_error_with_the_nearest_one(tmp_path):
     made = model("BS-Reformer")
     with pytest.raises(UnbraidError, match="Did you mean 'BS-RoFormer'"):
-        audio_separator.session(made, tmp_path, STATISTICS, SETTINGS, "cpu", 1)
+        audio_separator.session(made, tmp_path, SETTINGS, "cpu", 1)
 
 
 # --- UVR's tables
@@ -558,9 +558,9 @@ def test_onnxruntime_leaves_nothing_in_the_users_home(tmp_path):
     (tmp_path / "net").mkdir()
     code = (
         "import unbraid.backends, tiny_uvr; from pathlib import Path;"
-        "from unbraid.backends.session import Statistics, load;"
+        "from unbraid.backends.session import load;"
         f"made, folder = tiny_uvr.tiny(Path({str(tmp_path / 'net')!r}), 'MDX-Net');"
-        "session = load(made, folder, Statistics(100, 44100, 2, 0.0, 1.0, 1.0), {'overlap': 0.25, 'shifts': 0}, 'cpu', 1);"
+        "session = load(made, folder, {'overlap': 0.25, 'shifts': 0}, 'cpu', 1);"
         "print(session.engine)"
     )
     paths = os.pathsep.join(str(Path(__file__).parents[2] / name) for name in ("scripts", "tests/unit"))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from stages_by_hand import REFERENCE
+from stages_by_hand import REFERENCE, begun
 from test_upstream_parity import CHUNK, HTDemucs, decibels, noise, tiny_model
 from unbraid.backends import demucs_mlx
 from unbraid.backends.demucs import DemucsSession
-from unbraid.backends.session import Statistics, load
+from unbraid.backends.session import Statistics
 from unbraid.errors import UnbraidError
 
 STATISTICS = Statistics(frames=CHUNK, rate=44100, channels=2, mean=0.0, std=1.0, peak=1.0)
@@ -71,9 +71,10 @@ def machine(monkeypatch, apple=True, installed=True):
 
 def test_it_gives_the_stems_of_the_network(package, tiny):
     audio = noise(CHUNK).T[None]
-    found = load(*tiny, STATISTICS, REFERENCE, "auto", 1)
+    found = begun(*tiny, STATISTICS, REFERENCE, "auto")
     assert (found.engine, found.device, found.batch) == ("mlx", "mlx", 4)
-    expected = DemucsSession(*tiny, STATISTICS, REFERENCE, "cpu", 1)
+    expected = DemucsSession(*tiny, REFERENCE, "cpu", 1)
+    expected.begin(STATISTICS)
     chunks = found.passes[0].grid.touching(CHUNK, 0, CHUNK)[:1]
     theirs = expected.separate(expected.passes[0], audio, chunks)
     assert decibels(found.separate(found.passes[0], audio, chunks), theirs) <= -100
@@ -83,7 +84,7 @@ def test_it_gives_the_stems_of_the_network(package, tiny):
 
 @pytest.mark.parametrize(("precision", "kind"), [("exact", mx.float32), ("fast", mx.float16)])
 def test_exact_attention_is_in_float32(package, tiny, precision, kind):
-    found = load(*tiny, STATISTICS, {**REFERENCE, "precision": precision}, "mlx", 1)
+    found = begun(*tiny, STATISTICS, {**REFERENCE, "precision": precision}, "mlx")
     assert found._converted[0].attention.compute_dtype == kind
 
 
@@ -96,7 +97,7 @@ def test_weights_that_do_not_all_arrive_are_an_error(package, tiny, change):
 
     package.convert_single_model = convert
     with pytest.raises(UnbraidError, match="did not take over all weights of a HTDemucs"):
-        load(*tiny, STATISTICS, REFERENCE, "auto", 1)
+        begun(*tiny, STATISTICS, REFERENCE, "auto")
 
 
 @pytest.mark.parametrize(

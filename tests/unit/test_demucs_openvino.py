@@ -1,6 +1,5 @@
 """HTDemucs on OpenVINO: the same stems as torch's, whatever the threads and segments, and what is compiled is kept."""
 
-import dataclasses
 import logging
 import os
 import subprocess
@@ -16,13 +15,12 @@ from stages_by_hand import REFERENCE, separated
 from test_upstream_parity import CHUNK, decibels, noise, tiny_model
 from unbraid.backends import demucs_openvino, openvino_models
 from unbraid.backends.demucs import DemucsSession
-from unbraid.backends.session import Statistics, load
+from unbraid.backends.session import load
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json
 
 FAST = {**REFERENCE, "precision": "fast"}
 F32 = {**REFERENCE, "engine": "openvino"}
-STATISTICS = Statistics(frames=CHUNK, rate=44100, channels=2, mean=0.0, std=1.0, peak=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +125,7 @@ def test_half_precision_is_taken_where_it_is_allowed_and_the_processor_has_it(ab
 
 
 def opened(tiny, device="cpu", **settings):
-    session = load(*tiny, STATISTICS, {**REFERENCE, **settings}, device, 1)
+    session = load(*tiny, {**REFERENCE, **settings}, device, 1)
     session.close()
     return session
 
@@ -174,11 +172,11 @@ def test_other_networks_stay_torchs_also_in_one_bag(tmp_path):
     assert read_json(tmp_path / "openvino/0.json")["engine"] == "openvino"
 
     alone, place, _ = tiny_model(tmp_path / "alone", HDemucs, segment=1)
-    session = load(alone, place, STATISTICS, FAST, "cpu", 1)
+    session = load(alone, place, FAST, "cpu", 1)
     assert isinstance(session, DemucsSession)
     assert session.engine == "torch"
     with pytest.raises(UnbraidError, match="runs HTDemucs only"):
-        load(dataclasses.replace(alone), place, STATISTICS, F32, "cpu", 1)
+        load(alone, place, F32, "cpu", 1)
 
 
 @pytest.mark.weights

@@ -111,7 +111,7 @@ def test_another_runtime_error_is_not_taken_for_memory(tiny, tmp_path, monkeypat
 
 def test_a_session_frees_its_networks(tiny):
     made, folder, _ = tiny
-    session = load(made, folder, STATISTICS, REFERENCE, "cpu", 1)
+    session = load(made, folder, REFERENCE, "cpu", 1)
     session.close()
     assert session.networks == []
 
@@ -121,7 +121,7 @@ def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tiny):
 
     made, folder, _ = tiny
     with pytest.raises(UnbraidError, match=r"There is no backend 'spleter'. Did you mean 'spleeter'"):
-        load(dataclasses.replace(made, backend="spleter"), folder, STATISTICS, REFERENCE, "cpu", 1)
+        load(dataclasses.replace(made, backend="spleter"), folder, REFERENCE, "cpu", 1)
 
 
 def seen(monkeypatch, cuda=0, mps=False, build="12.8"):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import tiny_sam_audio as tiny
-from stages_by_hand import REFERENCE, separated
+from stages_by_hand import REFERENCE, begun, separated
 from tiny_sam_audio import CHUNK, HOP, RATE
 from unbraid.backends import sam_audio, sam_audio_mlx, sam_audio_options
-from unbraid.backends.session import Statistics, load
+from unbraid.backends.session import Statistics
 from unbraid.errors import UnbraidError
 
 SETTINGS = {**REFERENCE, "prompt": "bass guitar", "ode_steps": 2, "ode_method": "euler"}
@@ -24,16 +24,17 @@ def noise(frames, channels=1, seed=0):
     return (np.random.default_rng(seed).standard_normal((frames, channels)) * 0.1).astype(np.float32)
 
 
-def run(made, tmp_path, audio, segments=1, **options):
+def run(made, tmp_path, audio, segments=1, prompt_file=None, **options):
     found, folder = made
     return separated(
-        tmp_path, audio, found, folder, segments=segments, settings={**SETTINGS, **options}, rate=RATE, threads=1
-    )
+        tmp_path, audio, found, folder, segments=segments, settings={**SETTINGS, **options}, rate=RATE, threads=1,
+        prompt=prompt_file,
+    )  # fmt: skip
 
 
 def session(made, frames=CHUNK, channels=1, **options):
     statistics = Statistics(frames=frames, rate=RATE, channels=channels, mean=0.0, std=0.1, peak=1.0)
-    return load(*made, statistics, {**SETTINGS, **options}, "cpu", 1)
+    return begun(*made, statistics, {**SETTINGS, **options})
 
 
 def decibels(found, true):
@@ -123,9 +124,7 @@ def test_a_scaled_song_gives_the_target_scaled_alike(made, tmp_path, peak):
 
 
 def test_the_network_is_shown_a_peak_of_one_and_its_output_is_taken_back(made):
-    found = sam_audio.SamAudioSession(
-        *made, Statistics(CHUNK, RATE, 1, mean=0.2, std=0.1, peak=0.25), SETTINGS, "cpu", 1
-    )
+    found = begun(*made, Statistics(CHUNK, RATE, 1, mean=0.2, std=0.1, peak=0.25), SETTINGS)
     assert found.level() == (0, 0.25)
 
 
@@ -163,13 +162,12 @@ def test_an_encoded_prompt_from_a_file_gives_the_same_bits_without_the_text_enco
     file = tmp_path / "prompt.safetensors"
     sam_audio.encode_prompt(*made, file, SETTINGS, "cpu")
     monkeypatch.setattr(sam_audio_mlx, "encode", lambda *given: pytest.fail("encoded again"))
-    monkeypatch.setattr(sam_audio.SamAudioSession, "prompt_file", file)
-    assert np.array_equal(run(made, tmp_path / "b", audio), plain)
+    assert np.array_equal(run(made, tmp_path / "b", audio, prompt_file=file), plain)
     with pytest.raises(UnbraidError, match="'bass guitar', and 'singing voice' is wanted"):
-        run(made, tmp_path / "c", audio, prompt="singing voice")
+        run(made, tmp_path / "c", audio, prompt_file=file, prompt="singing voice")
     file.write_bytes(b"cut")
     with pytest.raises(UnbraidError, match="damaged"):
-        run(made, tmp_path / "d", audio)
+        run(made, tmp_path / "d", audio, prompt_file=file)
 
 
 def test_the_network_is_shown_whole_steps_and_never_less_than_its_shortest(made):

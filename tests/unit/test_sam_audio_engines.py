@@ -131,12 +131,11 @@ def test_the_torch_engine_is_asked_as_upstream_documents(upstream, made, tmp_pat
     assert TextEncoder.calls == 1
 
 
-def test_an_encoded_prompt_serves_the_torch_engine_too(upstream, made, tmp_path, monkeypatch):
+def test_an_encoded_prompt_serves_the_torch_engine_too(upstream, made, tmp_path):
     file = tmp_path / "prompt.safetensors"
     sam_audio.encode_prompt(*made, file, {**SETTINGS, "engine": "torch"}, "cpu")
     assert sam_audio.read_prompt(file, "bass guitar").shape == (len("bass guitar"), 1)
-    monkeypatch.setattr(sam_audio.SamAudioSession, "prompt_file", file)
-    run(made, tmp_path, noise(CHUNK), engine="torch")
+    run(made, tmp_path, noise(CHUNK), prompt_file=file, engine="torch")
     assert TextEncoder.calls == 1
 
 

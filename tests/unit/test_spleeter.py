@@ -13,9 +13,9 @@ import torch
 
 import stages_by_hand
 from real_weights import HOME, fetched
-from stages_by_hand import REFERENCE
+from stages_by_hand import REFERENCE, begun
 from unbraid.backends import spleeter, spleeter_network, spleeter_weights, tensors
-from unbraid.backends.session import Statistics, load
+from unbraid.backends.session import Statistics
 from unbraid.backends.spleeter_network import HOP, SHOWN, SIZE, Spleeter, UNet
 from unbraid.catalogue import Model, Source, Weights
 from unbraid.errors import UnavailableError, UnbraidError
@@ -164,7 +164,7 @@ def test_silence_gives_silence_and_within_a_song_too(tiny, tmp_path):
 def test_the_networks_see_the_frames_that_they_were_trained_on_and_chunks_share_them(tiny, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(spleeter_network, "UNet", functools.partial(UNet, filters=FILTERS))
-    session = load(*tiny, Statistics(10**7, 44100, 2, 0.0, 0.1, 1.0), REFERENCE, "cpu", 2)
+    session = begun(*tiny, Statistics(10**7, 44100, 2, 0.0, 0.1, 1.0), REFERENCE, threads=2)
     (one,) = session.passes
     assert (one.grid.chunk, one.grid.stride) == (507 * HOP, 380 * HOP)
     assert session.valid_length(one, 507 * HOP) == SHOWN == 511 * HOP + SIZE

@@ -93,12 +93,12 @@ class Desk:
         return run
 
     @contextlib.contextmanager
-    def begun(self, **config: object) -> Iterator[subprocess.Popen[bytes]]:
+    def begun(self, *arguments: str, **config: object) -> Iterator[subprocess.Popen[bytes]]:
         """A run in a process group of its own, to be stopped on the way; nothing of it outlives the block."""
         log = self.path / "terminal.txt"
         with open(log, "wb") as terminal:
             process = subprocess.Popen(
-                self.command(**config),
+                self.command(*arguments, **config),
                 cwd=self.path,
                 stdout=terminal,
                 stderr=subprocess.STDOUT,

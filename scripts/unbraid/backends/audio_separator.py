@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unbraid.backends import uvr_config
-from unbraid.backends.session import Session, Statistics
+from unbraid.backends.session import Session
 from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError, suggest
 
@@ -20,9 +20,7 @@ SESSIONS = {
 }
 
 
-def session(
-    model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-) -> Session:
+def session(model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> Session:
     """The session of the model's architecture. Raises: UnbraidError for one that audio-separator does not have."""
     if model.architecture not in SESSIONS:
         raise UnbraidError(
@@ -30,7 +28,5 @@ def session(
             remedy=suggest(model.architecture, SESSIONS),
         )
     module, _, name = SESSIONS[model.architecture].partition(":")
-    made: Session = getattr(import_module(f"unbraid.backends.{module}"), name)(
-        model, folder, statistics, settings, device, threads
-    )
+    made: Session = getattr(import_module(f"unbraid.backends.{module}"), name)(model, folder, settings, device, threads)
     return made

@@ -16,9 +16,7 @@ from unbraid.catalogue import Model
 class DemucsSession(TorchSession):
     """The networks of one model (a bag has several)."""
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         self.networks = [demucs_weights.load(path) for path in verify(folder, model).values()]
         for network in self.networks:
@@ -27,12 +25,16 @@ class DemucsSession(TorchSession):
                 if model.segment is not None:
                     network.segment = model.segment  # upstream's bag does the same
         mixing = np.array(model.mixing or [[1.0] * len(model.stems)] * len(self.networks))
+        self._shares = mixing / mixing.sum(axis=0)
+        self._settings = settings
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        super().begin(statistics, prompt_file)
         chunks = [int(network.samplerate * network.segment) for network in self.networks]
-        self.passes = passes(zip(chunks, mixing / mixing.sum(axis=0), strict=True), settings, statistics.rate)
-        self._statistics = statistics
+        self.passes = passes(zip(chunks, self._shares, strict=True), self._settings, statistics.rate)
 
     def level(self) -> tuple[np.float32, np.float32]:
-        return np.float32(self._statistics.mean), np.float32(self._statistics.std) + np.float32(1e-8)
+        return np.float32(self.statistics.mean), np.float32(self.statistics.std) + np.float32(1e-8)
 
     def valid_length(self, one: Pass, length: int) -> int:
         network = self.networks[one.network]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unbraid.backends.demucs import DemucsSession
-from unbraid.backends.session import Audio, Pass, Statistics
+from unbraid.backends.session import Audio, Pass
 from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
 from unbraid.grid import Chunk
@@ -49,10 +49,8 @@ class DemucsMlxSession(DemucsSession):
 
     engine = "mlx"
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
-        super().__init__(model, folder, statistics, settings, "cpu", threads)
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
+        super().__init__(model, folder, settings, "cpu", threads)
         self.device, self.batch, self.notices = "mlx", BATCH, []
         exact = settings.get("precision", "exact") == "exact"
         self._converted = [_converted(network, exact=exact) for network in self.networks]

@@ -17,7 +17,7 @@ from demucs.htdemucs import HTDemucs
 
 from unbraid.backends.demucs import DemucsSession
 from unbraid.backends.device import resolve
-from unbraid.backends.session import Audio, Statistics
+from unbraid.backends.session import Audio
 from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json
@@ -49,11 +49,9 @@ def wanted(device: str, settings: dict[str, Any]) -> bool:
 class DemucsOpenvinoSession(DemucsSession):
     """The networks of one model; those that are not HTDemucs are torch's. Chunks are computed `threads` at a time."""
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         notices = resolve(device)[1]
-        super().__init__(model, folder, statistics, settings, "cpu", threads)
+        super().__init__(model, folder, settings, "cpu", threads)
         self.notices = notices
         self._ours = [_suits(network) for network in self.networks]
         if not any(self._ours):

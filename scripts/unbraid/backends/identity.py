@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unbraid.backends.session import Audio, Pass, Plain, Statistics
+from unbraid.backends.session import Audio, Pass, Plain
 from unbraid.catalogue import Model
 from unbraid.grid import Chunk, Grid
 
@@ -20,9 +20,7 @@ class IdentitySession(Plain):
     engine = "none"
     batch = 1
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         grid = Grid(CHUNK, CHUNK, np.ones(CHUNK, dtype=np.float32))
         self.passes = [Pass(grid, network=0, weights=(1.0,))]
         self.notices: list[str] = []

@@ -20,6 +20,7 @@ class Backend:
     required: the options that a step must give.
     encoder: `module:function` that encodes a prompt into a file, once for all who ask the same; empty for none.
     seeded: it draws random numbers whatever the preset, so the seed always enters its keys.
+    warm: loading it takes long enough to keep it loaded for a run's other songs.
     previewed: it is so slow that each segment of a long song is worth hearing before the song is done.
     """
 
@@ -32,13 +33,14 @@ class Backend:
     required: tuple[str, ...] = ()
     encoder: str = ""
     seeded: bool = False
+    warm: bool = True
     previewed: bool = False
 
 
 CHUNKED = ("shifts", "overlap", "precision")
 
 BACKENDS = {
-    "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), ()),
+    "identity": Backend("unbraid.backends.identity:IdentitySession", None, (), (), warm=False),
     "demucs": Backend(
         "unbraid.backends.demucs_engine:session",
         "unbraid.backends.demucs_weights",

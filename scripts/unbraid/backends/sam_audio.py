@@ -61,20 +61,17 @@ class Engine(Protocol):
 class SamAudioSession(Plain):
     """One model with one prompt.
 
-    prompt_file: what `encode_prompt` wrote, when the caller has it; without it the prompt is encoded here, once.
+    `prompt_file` is what `encode_prompt` wrote, when the caller has it; without it the prompt is encoded here, once.
     """
 
     batch = 1  # a chunk's bits then depend on no other chunk
-    prompt_file: Path | None = None
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         self._options = sam_audio_options.read(settings)
         name, on, self.notices = choose(device, settings.get("engine"))
         self._paths = verify(folder, model)
         sam_audio_weights.check(self._paths, model)
-        self._statistics, self._hop = statistics, sam_audio_weights.hop(self._paths)
+        self._hop = sam_audio_weights.hop(self._paths)
         self._module = _module(name)
         if name == "torch":
             import torch
@@ -82,15 +79,20 @@ class SamAudioSession(Plain):
             torch.set_num_threads(threads)
         self._engine: Engine = self._module.Engine(self._paths, self._options, settings.get("precision", "exact"), on)
         self.engine, self.device = name, self._engine.device
-        chunk = max(int((model.segment or CHUNK) * statistics.rate) // self._hop, 1) * self._hop
-        stride = max(int((1 - settings["overlap"]) * chunk) // self._hop, 1) * self._hop
+        self._segment, self._overlap = model.segment or CHUNK, settings["overlap"]
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        super().begin(statistics, prompt_file)
+        self.__dict__.pop("_text", None)  # of another song's prompt file
+        chunk = max(int(self._segment * statistics.rate) // self._hop, 1) * self._hop
+        stride = max(int((1 - self._overlap) * chunk) // self._hop, 1) * self._hop
         self.passes = [Pass(Grid(chunk, stride, window(chunk, stride, self._options.crossfade)), 0, (1.0,))]
 
     def level(self) -> tuple[np.float32, np.float32]:
-        return np.float32(0), np.float32(self._statistics.peak or 1)
+        return np.float32(0), np.float32(self.statistics.peak or 1)
 
     def valid_length(self, one: Pass, length: int) -> int:
-        least = min(int(SHORTEST * self._statistics.rate), one.grid.chunk)
+        least = min(int(SHORTEST * self.statistics.rate), one.grid.chunk)
         return -(-max(length, least) // self._hop) * self._hop
 
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
@@ -100,7 +102,7 @@ class SamAudioSession(Plain):
         """[channels, frames] → the target, [channels, frames]."""
         frames = audio.shape[-1]
         begin = chunk.position - (frames - chunk.length) // 2  # of what is shown
-        rate = self._statistics.rate
+        rate = self.statistics.rate
         anchors = within(self._options.anchors, begin / rate, frames / rate)
         noise = self._noise(begin // self._hop, frames // self._hop)
         seed = int(np.random.SeedSequence(self._entropy(0, begin // self._hop)).generate_state(1)[0])

@@ -62,17 +62,25 @@ def passes(
 
 
 class Session(Protocol):
-    """A loaded model on a device. All audio is float32 at the model's rate and in the level of the mix."""
+    """A loaded model on a device, for one song after the other.
 
-    passes: list[Pass]
+    All audio is float32 at the model's rate and in the level of the mix. What a song gives depends on no song before it.
+    """
+
+    passes: list[Pass]  # of this song
     device: str
     engine: str
     batch: int  # chunks that one call takes
-    notices: list[str]  # what a user should know about how it ran: fallbacks, warnings
-    prompt_file: Path | None  # what stage prompt made, for a model that is asked in words
+    notices: list[str]  # what a user should know about how this song ran: fallbacks, warnings
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        """Called first for each song, or segment of one; forgets the one before.
+
+        prompt_file: what stage prompt made, for a model that is asked in words.
+        """
 
     def survey(self, blocks: Iterator[Audio]) -> None:
-        """Called once, before the first chunk: what a backend must know of the whole song beyond its `Statistics`.
+        """Called once for each song, before its first chunk: what a backend must know of the whole song beyond its `Statistics`.
 
         blocks: the whole input, [frames, channels] each; a backend that needs nothing leaves them unread.
         """
@@ -86,6 +94,9 @@ class Session(Protocol):
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
         """[chunks, channels, frames] → [chunks, stems, channels, frames]. chunks: where in the song they are."""
 
+    def rest(self) -> None:
+        """Called after a song: free what the next one can have again, but keep the networks."""
+
     def close(self) -> None:
         """Free the device's memory."""
 
@@ -93,7 +104,11 @@ class Session(Protocol):
 class Plain:
     """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
 
-    prompt_file: Path | None = None
+    statistics: Statistics
+    prompt_file: Path | None
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        self.statistics, self.prompt_file = statistics, prompt_file
 
     def survey(self, blocks: Iterator[Audio]) -> None:
         pass
@@ -104,15 +119,16 @@ class Plain:
     def valid_length(self, one: Pass, length: int) -> int:
         return length
 
+    def rest(self) -> None:
+        pass
 
-def load(
-    model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-) -> Session:
+
+def load(model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> Session:
     """The session of a model's backend. Only that backend's packages are imported.
 
     folder: where the model's files are. settings: what the preset, the configuration and the step ask for.
     threads: of the CPU, for this job. Raises: UnbraidError for a device or an engine that cannot be had.
     """
     session = registry.session_class(registry.find(model.backend))
-    made: Session = session(model, folder, statistics, settings, device, threads)
+    made: Session = session(model, folder, settings, device, threads)
     return made

@@ -27,19 +27,20 @@ CREST = 30  # peak over standard deviation, which music stays below
 class SpleeterSession(TorchSession):
     """The networks of all stems as one, on chunks of one length."""
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         paths = verify(folder, model)
         self.networks = [Spleeter([spleeter_weights.load(paths[stem]) for stem in model.stems]).eval()]
+        self._stems, self._settings = len(model.stems), settings
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        super().begin(statistics, prompt_file)
         # Strides are whole hops, so that chunks that overlap divide the song into the same frames of the STFT.
-        self.passes = passes([(CHUNK, [1.0] * len(model.stems))], settings, statistics.rate, multiple=HOP)
-        self._statistics = statistics
+        self.passes = passes([(CHUNK, [1.0] * self._stems)], self._settings, statistics.rate, multiple=HOP)
 
     def level(self) -> tuple[np.float32, np.float32]:
         # The peak is for what has no deviation in mono: two channels that cancel, a single sample.
-        heard = max(self._statistics.std, self._statistics.peak / CREST)
+        heard = max(self.statistics.std, self.statistics.peak / CREST)
         return np.float32(0), np.float32(heard / LEVEL)
 
     def valid_length(self, one: Pass, length: int) -> int:

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from unbraid.backends.device import resolve
-from unbraid.backends.session import Audio, Pass, Plain
+from unbraid.backends.session import Audio, Pass, Plain, Statistics
 from unbraid.grid import Chunk
 
 log = logging.getLogger("unbraid")
@@ -36,6 +37,18 @@ class TorchSession(Plain):
         self.device, self.notices = resolve(device)
         self.batch = BATCH.get(self.device.partition(":")[0], 1)
         self._loaded: int | None = None
+        self._fresh: tuple[str, int, tuple[str, ...]] | None = None
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        """Each song begins on the device and with the batch that the session was made with: how it runs, and what is said
+        of it, depends on no song before."""
+        super().begin(statistics, prompt_file)
+        if self._fresh is None:
+            self._fresh = self.device, self.batch, tuple(self.notices)
+        device, self.batch, notices = self._fresh
+        if device != self.device:
+            self.device, self._loaded = device, None
+        self.notices = list(notices)
 
     def evaluate(self, network: int, audio: torch.Tensor) -> torch.Tensor:
         """[chunks, channels, frames] → [chunks, stems, channels, frames], on the device; the network itself by default."""
@@ -89,6 +102,9 @@ class TorchSession(Plain):
             )
         self.notices.append(notice)
         log.warning("%s", notice)
+
+    def rest(self) -> None:
+        _free(self.device)
 
     def close(self) -> None:
         self.networks.clear()

@@ -28,9 +28,7 @@ class MdxSession(Plain):
     engine = "onnxruntime"
     batch = 1
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         paths = verify(folder, model)
         checkpoint = next(path for path in paths.values() if path.suffix == ".onnx")
@@ -45,13 +43,16 @@ class MdxSession(Plain):
         self._shown = HOP * (columns - 1)
         self._trim = transform // 2  # the edges, where the transform sees too little
         self._stft = STFT(None, transform, HOP, bins, "cpu")
-        self._statistics = statistics
+        self._settings = settings
         self.device, self.notices, providers = _providers(device)
         self._run = _graph(checkpoint, providers, threads, (bins, columns))
-        self.passes = passes([(self._shown - 2 * self._trim, [1.0, 1.0])], settings, statistics.rate)
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        super().begin(statistics, prompt_file)
+        self.passes = passes([(self._shown - 2 * self._trim, [1.0, 1.0])], self._settings, statistics.rate)
 
     def level(self) -> tuple[np.float32, np.float32]:
-        return np.float32(0), np.float32(self._statistics.peak / LOUD)
+        return np.float32(0), np.float32(self.statistics.peak / LOUD)
 
     def valid_length(self, one: Pass, length: int) -> int:
         return length + 2 * self._trim

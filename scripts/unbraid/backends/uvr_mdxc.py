@@ -33,9 +33,7 @@ _MALFORMED = (ValueError, KeyError, AttributeError, TypeError, AssertionError, R
 class MdxcSession(TorchSession):
     """The one network of a model, evaluated on chunks of the length that it was trained on."""
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         paths = verify(folder, model)
         config_path = _the(paths, (".yaml",), model)
@@ -44,11 +42,14 @@ class MdxcSession(TorchSession):
         self._order = order(model, (*given, self._rest) if self._rest else given)
         self.networks = [_network(config, config_path, _the(paths, (".ckpt", ".pth"), model), len(given))]
         self._chunk = _chunk(config, config_path)
-        self._statistics = statistics
-        self.passes = passes([(self._chunk, [1.0] * len(model.stems))], settings, statistics.rate)
+        self._settings = settings
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        super().begin(statistics, prompt_file)
+        self.passes = passes([(self._chunk, [1.0] * len(self._order))], self._settings, statistics.rate)
 
     def level(self) -> tuple[np.float32, np.float32]:
-        return np.float32(0), np.float32(self._statistics.peak / LOUD)
+        return np.float32(0), np.float32(self.statistics.peak / LOUD)
 
     def valid_length(self, one: Pass, length: int) -> int:
         return self._chunk

@@ -32,9 +32,7 @@ class VrSession(TorchSession):
     so it is shown with as much real audio around it as the rest of the window needs.
     """
 
-    def __init__(
-        self, model: Model, folder: Path, statistics: Statistics, settings: dict[str, Any], device: str, threads: int
-    ) -> None:
+    def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         paths = verify(folder, model)
         checkpoint = next(path for path in paths.values() if path.suffix == ".pth")
@@ -63,8 +61,12 @@ class VrSession(TorchSession):
             )
         self._chunk, self._pad = self._bands.frames(self._window - 1 - 2 * surplus), self._bands.frames(surplus)
         self._known = slice(surplus, self._window - surplus)
+        self._settings = settings
+
+    def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
+        super().begin(statistics, prompt_file)
         self._peak = 1.0
-        self.passes = passes([(self._chunk, [1.0, 1.0])], settings, statistics.rate, multiple=self._bands.hop)
+        self.passes = passes([(self._chunk, [1.0, 1.0])], self._settings, statistics.rate, multiple=self._bands.hop)
 
     def survey(self, blocks: Iterator[Audio]) -> None:
         """The highest magnitude of the whole song's spectrogram, by which upstream normalises what the network sees."""

@@ -3,10 +3,10 @@
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import soundfile
@@ -20,6 +20,14 @@ from unbraid.progress import Progress
 from unbraid.stages.segment import read_segments, read_statistics
 
 log = logging.getLogger("unbraid")
+
+
+class Showing(Protocol):
+    """What shows progress: `unbraid.progress.Progress`, or what tells it to another process."""
+
+    def add(self, seconds: float) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def separate(
@@ -38,32 +46,35 @@ def separate(
     temp_dir: Path | None = None,
     prompt: Path | None = None,
     label: str = "",
+    session: Session | None = None,
+    show: Callable[[float, str], Showing] = Progress,
 ) -> None:
     """Separate segment `index` of `mix` into `stems`: float32, the stems' channels side by side, in the model's order.
 
     mix, table, info: what segment wrote. folder: of the model's files. settings: what the preset asks for.
     prompt: what stage prompt wrote, for a model that is asked in words.
+    session: of this model, folder, settings, device and threads, where one is loaded already; it stays open.
+    show: makes what shows progress, of the seconds of audio to do and a label.
     Writes `report` last: seconds, audio seconds, device, engine and notices.
     """
     begun = time.monotonic()
     statistics = read_statistics(info)
     start, stop = read_segments(table)[index]
-    session = load(model, folder, statistics, settings, device, threads)
-    if prompt:
-        session.prompt_file = prompt
-    for notice in session.notices:
-        log.warning("%s", notice)
     audio_seconds = (stop - start) / statistics.rate
-    progress = Progress(audio_seconds * len(session.passes), label or model.name)
-    try:
+    with ExitStack() as ends:
+        if session is None:
+            session = load(model, folder, settings, device, threads)
+            ends.callback(session.close)
+        session.begin(statistics, prompt)
+        for notice in session.notices:
+            log.warning("%s", notice)
+        progress = show(audio_seconds * len(session.passes), label or model.name)
+        ends.callback(progress.close)
         if statistics.peak > 0:
             session.survey(wav.blocks(mix))
         with replacing(stems) as partial:
             _passes(session, mix, partial, statistics, start, stop, len(model.stems), temp_dir, progress)
         device_used, engine, notices = session.device, session.engine, session.notices
-    finally:
-        progress.close()
-        session.close()
     write_json(
         report,
         {
@@ -87,7 +98,7 @@ def _passes(
     stop: int,
     stems: int,
     temp_dir: Path | None,
-    progress: Progress,
+    progress: Showing,
 ) -> None:
     """Sum all passes into `target`. The running sum lives in a file, so that memory depends on no length."""
     offset, scale = session.level()
@@ -123,7 +134,7 @@ def _one_pass(
     statistics: Statistics,
     start: int,
     stop: int,
-    progress: Progress,
+    progress: Showing,
 ) -> Iterator[Audio]:
     """One network over one grid: blocks [stems, channels, frames] of the core, still in the network's level."""
     chunks = one.grid.touching(statistics.frames, start, stop)
