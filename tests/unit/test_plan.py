@@ -258,7 +258,7 @@ def test_a_model_that_takes_long_is_heard_in_segments_of_two_minutes(asked):
 
 def test_a_forced_engine_enters_keys_and_one_that_a_backend_lacks_is_an_error_that_names_its_own(asked):
     assert plan([SONG], engine="torch").songs["s"].separations["a"].settings["engine"] == "torch"
-    with pytest.raises(UnbraidError, match=r"cannot be run by engine=onnxruntime.* has: mlx, torch"):
+    with pytest.raises(UnbraidError, match=r"cannot be run by engine=onnxruntime.* has: mlx, openvino, torch"):
         plan([SONG], engine="onnxruntime")
 
 
