@@ -92,7 +92,7 @@ class DemucsOpenvinoSession(DemucsSession):
         return np.stack([stems.result() for stems in after])
 
     def _load(self, index: int) -> None:
-        # Only a CPU job without `exact` pays for this import.
+        # Only a job that uses it pays for this import.
         from unbraid.backends.openvino_models import compiled
 
         network, self._requests = self.networks[index], []

@@ -57,8 +57,8 @@ class Voice:
             raise Cancelled
 
 
-class Showing:
-    """Progress that is shown by the job; each step of it is also where a task can be cancelled."""
+class Relay:
+    """Progress that the job shows; each step of it is also where a task can be cancelled."""
 
     def __init__(self, voice: Voice, seconds: float, label: str) -> None:
         self._voice = voice
@@ -162,7 +162,7 @@ class Server:
             self._drop()
             self._session, self._key = here.load_session(task), key
         try:
-            here.run(task, self._session, lambda seconds, label: Showing(voice, seconds, label))
+            here.run(task, self._session, lambda seconds, label: Relay(voice, seconds, label))
         finally:
             self._session.rest()
 
