@@ -10,7 +10,7 @@ import torch
 
 from stages_by_hand import REFERENCE, begun
 from test_upstream_parity import CHUNK, HTDemucs, decibels, noise, tiny_model
-from unbraid.backends import demucs_mlx
+from unbraid.backends import demucs_engine, demucs_mlx
 from unbraid.backends.demucs import DemucsSession
 from unbraid.backends.session import Statistics
 from unbraid.errors import UnbraidError
@@ -64,9 +64,9 @@ def package(monkeypatch):
 
 
 def machine(monkeypatch, apple=True, installed=True):
-    monkeypatch.setattr(demucs_mlx, "find_spec", lambda name: installed or None)
-    monkeypatch.setattr(demucs_mlx, "system", lambda: "Darwin" if apple else "Linux")
-    monkeypatch.setattr(demucs_mlx, "machine", lambda: "arm64" if apple else "x86_64")
+    monkeypatch.setattr(demucs_engine, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(demucs_engine, "system", lambda: "Darwin" if apple else "Linux")
+    monkeypatch.setattr(demucs_engine, "machine", lambda: "arm64" if apple else "x86_64")
 
 
 def test_it_gives_the_stems_of_the_network(package, tiny):
@@ -108,7 +108,7 @@ def test_weights_that_do_not_all_arrive_are_an_error(package, tiny, change):
 )  # fmt: skip
 def test_mlx_is_chosen_on_apple_silicon_where_it_is_installed(monkeypatch, apple, installed, device, engine, chosen):
     machine(monkeypatch, apple, installed)
-    assert demucs_mlx.wanted(device, engine) is chosen
+    assert demucs_engine.mlx_wanted(device, engine) is chosen
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ def test_mlx_is_chosen_on_apple_silicon_where_it_is_installed(monkeypatch, apple
 def test_mlx_that_cannot_be_had_is_an_error_with_a_remedy(monkeypatch, apple, installed, device, engine, message):
     machine(monkeypatch, apple, installed)
     with pytest.raises(UnbraidError, match=message) as caught:
-        demucs_mlx.wanted(device, engine)
+        demucs_engine.mlx_wanted(device, engine)
     assert caught.value.remedy

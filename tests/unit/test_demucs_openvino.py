@@ -1,5 +1,8 @@
 """HTDemucs on OpenVINO: the same stems as torch's, whatever the threads and segments, and what is compiled is kept."""
 
+import dataclasses
+import inspect
+import json
 import logging
 import os
 import subprocess
@@ -7,15 +10,16 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from real_weights import fetched
 from stages_by_hand import REFERENCE, separated
 from test_upstream_parity import CHUNK, decibels, noise, tiny_model
-from unbraid.backends import demucs_openvino, openvino_models
+from unbraid.backends import demucs_engine, demucs_openvino, demucs_spectrum, demucs_weights, openvino_models
 from unbraid.backends.demucs import DemucsSession
-from unbraid.backends.session import load
+from unbraid.backends.session import Statistics, load
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json
 
@@ -64,7 +68,7 @@ def test_a_song_shorter_than_a_chunk_is_shown_as_upstream_shows_it(tiny, tmp_pat
 
 
 def test_a_network_is_compiled_once_for_a_machine(tiny, audio, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(openvino_models, "_converted", lambda *arguments: pytest.fail("compiled again"))
+    monkeypatch.setattr(demucs_openvino, "_converted", lambda path: pytest.fail("compiled again"))
     assert np.array_equal(separated(tmp_path, audio, *tiny, settings=F32), whole)
 
 
@@ -95,8 +99,9 @@ def test_nothing_is_told_to_anyone_about_a_conversion(tmp_path):
     code = """
 import sys
 import torch
-from unbraid.backends.openvino_models import _converted
-_converted(torch.nn.ReLU(), [torch.zeros(1, 2)])
+import unbraid.backends
+from unbraid.backends.demucs_openvino_core import converted
+converted(torch.nn.ReLU(), [torch.zeros(1, 2)])
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 """
     home = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
@@ -139,16 +144,16 @@ def test_a_cpu_takes_it_for_fast_and_torch_for_exact(tiny):
 
 
 def test_a_gpu_keeps_torch(tiny, monkeypatch):
-    monkeypatch.setattr(demucs_openvino, "resolve", lambda device: ("cuda", []))
-    assert not demucs_openvino.wanted("auto", FAST)
-    assert not demucs_openvino.wanted("cuda:1", FAST)
+    monkeypatch.setattr(demucs_engine, "resolve", lambda device: ("cuda", []))
+    assert not demucs_engine.openvino_wanted("auto", FAST)
+    assert not demucs_engine.openvino_wanted("cuda:1", FAST)
 
 
 def test_without_the_package_torch_computes_and_it_is_said(tiny, monkeypatch):
-    monkeypatch.setattr(demucs_openvino, "find_spec", lambda name: None)
+    monkeypatch.setattr(demucs_engine, "find_spec", lambda name: None)
     session = opened(tiny, precision="fast")
     assert session.engine == "torch"
-    assert session.notices == [demucs_openvino.MISSING]
+    assert session.notices == [demucs_engine.NO_OPENVINO]
 
 
 @pytest.mark.parametrize(
@@ -156,27 +161,82 @@ def test_without_the_package_torch_computes_and_it_is_said(tiny, monkeypatch):
     [("cuda", True, "cannot run on device=cuda"), ("cpu", False, "needs the Python package openvino")],
 )
 def test_it_is_an_error_with_a_remedy_to_ask_for_what_cannot_be_had(tiny, monkeypatch, device, installed, message):
-    monkeypatch.setattr(demucs_openvino, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(demucs_engine, "find_spec", lambda name: installed or None)
     with pytest.raises(UnbraidError, match=message) as caught:
         opened(tiny, device=device, engine="openvino")
     assert caught.value.remedy
 
 
-def test_other_networks_stay_torchs_also_in_one_bag(tmp_path):
-    audio = noise(CHUNK + 5)
-    for name in ("bag", "alone"):
+def test_a_model_with_another_network_is_torchs_altogether(tmp_path):
+    for name, klasses in (("bag", (HTDemucs, HDemucs)), ("alone", (HDemucs,))):
         (tmp_path / name).mkdir()
-    made, folder, _ = tiny_model(tmp_path / "bag", HTDemucs, HDemucs, segment=1)
-    true = separated(tmp_path / "torch", audio, made, folder)
-    assert decibels(separated(tmp_path / "openvino", audio, made, folder, settings=FAST), true) <= -80
-    assert read_json(tmp_path / "openvino/0.json")["engine"] == "openvino"
+        made, folder, _ = tiny_model(tmp_path / name, *klasses, segment=1)
+        session = load(made, folder, FAST, "cpu", 1)
+        assert isinstance(session, DemucsSession)
+        assert session.engine == "torch"
+        with pytest.raises(UnbraidError, match="runs HTDemucs only"):
+            load(made, folder, F32, "cpu", 1)
 
-    alone, place, _ = tiny_model(tmp_path / "alone", HDemucs, segment=1)
-    session = load(alone, place, FAST, "cpu", 1)
-    assert isinstance(session, DemucsSession)
-    assert session.engine == "torch"
-    with pytest.raises(UnbraidError, match="runs HTDemucs only"):
-        load(alone, place, F32, "cpu", 1)
+
+def test_a_bag_of_its_networks_gives_torchs_stems(tmp_path):
+    audio = noise(CHUNK + 5)
+    made, folder, _ = tiny_model(tmp_path, HTDemucs, HTDemucs, mixing=((1, 0, 1, 1), (0, 1, 1, 1)))
+    ours, theirs = (
+        separated(tmp_path / name, audio, made, folder, settings=how) for name, how in (("a", F32), ("b", None))
+    )
+    assert decibels(ours, theirs) <= -80
+
+
+def test_what_a_file_does_not_say_is_what_upstream_takes():
+    known = inspect.signature(HTDemucs).parameters
+    assert {name: known[name].default for name in demucs_openvino.UNSAID} == demucs_openvino.UNSAID
+
+
+def test_the_transforms_are_upstreams(tiny):
+    network = demucs_weights.load(tiny[1] / "n0.safetensors")
+    audio = noise(CHUNK).T
+    with torch.inference_mode():
+        mixed = network._spec(torch.from_numpy(audio.copy())[None])
+        shown = network._magnitude(mixed)
+        spectra = torch.stack([shown[0], shown[0] * 2])[None]
+        theirs = network._ispec(network._mask(mixed, spectra), CHUNK)[0].numpy()
+    ours = demucs_spectrum.analyse(audio, network.nfft)
+    assert ours.dtype == np.float32
+    assert decibels(ours, shown[0].numpy()) <= -120
+    assert decibels(demucs_spectrum.synthesise(spectra[0].numpy(), network.nfft, CHUNK), theirs) <= -120
+
+
+def test_a_song_that_was_broken_off_does_not_disturb_the_next(tiny, audio):
+    session = load(*tiny, F32, "cpu", 2)
+    session.begin(Statistics(len(audio), 44100, 2, mean=0.0, std=1.0, peak=1.0))
+    one = session.passes[0]
+    chunks = one.grid.touching(len(audio), 0, len(audio))[:3]
+    shown = [audio[chunk.position : chunk.position + CHUNK].T for chunk in chunks]
+    whole = session.separate(one, np.stack(shown), chunks)
+    for stopped in range(3):
+        broken = session.stream(one, zip(chunks, shown, strict=True))
+        for _ in range(stopped):
+            next(broken)
+        del broken
+        assert np.array_equal(session.separate(one, np.stack(shown), chunks), whole)
+    session.close()
+
+
+def test_neither_torch_nor_upstream_is_imported_once_the_network_is_compiled(tiny, whole, tmp_path):
+    made, folder = tiny
+    code = f"""
+import sys
+from pathlib import Path
+from pydantic import TypeAdapter
+from unbraid.backends.session import Statistics, load
+from unbraid.catalogue import Model
+model = TypeAdapter(Model).validate_json({json.dumps(dataclasses.asdict(made), default=str)!r})
+session = load(model, Path({str(folder)!r}), {FAST!r}, "cpu", 1)
+session._ready(0)
+assert session.engine == "openvino"
+assert not {{"torch", "demucs"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.weights

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from demucs.htdemucs import HTDemucs
 
-from unbraid.backends import demucs_weights
-from unbraid.backends.session import Pass, Statistics, passes
+from unbraid.backends import demucs_grid, demucs_weights
+from unbraid.backends.session import Pass, Statistics
 from unbraid.backends.torch_session import TorchSession
 from unbraid.backends.weights import verify
 from unbraid.catalogue import Model
@@ -24,17 +24,15 @@ class DemucsSession(TorchSession):
                 self.smaller = "The model htdemucs works on much shorter chunks and needs far less."
                 if model.segment is not None:
                     network.segment = model.segment  # upstream's bag does the same
-        mixing = np.array(model.mixing or [[1.0] * len(model.stems)] * len(self.networks))
-        self._shares = mixing / mixing.sum(axis=0)
-        self._settings = settings
+        self._model, self._settings = model, settings
 
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
         super().begin(statistics, prompt_file)
         chunks = [int(network.samplerate * network.segment) for network in self.networks]
-        self.passes = passes(zip(chunks, self._shares, strict=True), self._settings, statistics.rate)
+        self.passes = demucs_grid.bag(self._model, chunks, self._settings, statistics.rate)
 
     def level(self) -> tuple[np.float32, np.float32]:
-        return np.float32(self.statistics.mean), np.float32(self.statistics.std) + np.float32(1e-8)
+        return demucs_grid.level(self.statistics)
 
     def valid_length(self, one: Pass, length: int) -> int:
         network = self.networks[one.network]

@@ -6,9 +6,7 @@ needs Metal, so that only the conversion, and the adapter on a double of the pac
 
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from platform import machine, system
 from typing import Any
 
 import numpy as np
@@ -19,29 +17,8 @@ from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError
 from unbraid.grid import Chunk
 
-COMMAND = "pip install demucs-mlx"
 BATCH = 4  # chunks at once
 PACKED = re.compile(r"\.in_proj_(weight|bias)$|\.bias_(ih|hh)_l\d")  # which the package splits or adds up
-
-
-def wanted(device: str, engine: str | None) -> bool:
-    """Whether mlx is to run Demucs here. Raises: UnbraidError when it was asked for by name and cannot."""
-    forced = engine == "mlx" or device == "mlx"
-    apple, installed = system() == "Darwin" and machine() == "arm64", find_spec("demucs_mlx") is not None
-    if forced and engine not in ("mlx", "auto", None):
-        raise UnbraidError(f"engine={engine} cannot run on device=mlx.", remedy="Set engine=mlx, or device=auto.")
-    if forced and device not in ("mlx", "auto"):
-        raise UnbraidError(f"engine=mlx cannot run on device={device}.", remedy="Set device=mlx or auto.")
-    if forced and not apple:
-        raise UnbraidError(
-            "Demucs on mlx needs Apple silicon, which this machine is not.", remedy="Set device=auto and engine=auto."
-        )
-    if forced and not installed:
-        raise UnbraidError(
-            "Demucs on mlx needs the Python package demucs-mlx, which is not installed.",
-            remedy=f"Run `{COMMAND}` in unbraid's environment, or set device=auto and engine=auto.",
-        )
-    return forced or (apple and installed and device == "auto" and engine in ("auto", None))
 
 
 class DemucsMlxSession(DemucsSession):

@@ -192,11 +192,20 @@ def read(path: str | Path) -> tuple[Checkpoint, dict[str, str]]:
     another kind; a flipped bit inside a tensor is found by `tensors.digest`, not here.
     """
     state, metadata = tensors.read(path)
+    return Checkpoint(*_arguments(path, metadata), state), metadata
+
+
+def arguments(path: str | Path) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """(class, args, kwargs) of the network in a safetensors file, without its tensors. Raises like `read`."""
+    return _arguments(path, tensors.metadata(path))
+
+
+def _arguments(path: str | Path, metadata: Mapping[str, str]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     if metadata.get("klass") not in CLASSES or "structure" in metadata:  # `structure`: diffq's packed tensors
         raise _not_demucs(path)
     try:
         args, kwargs = _decoded(json.loads(metadata["args"])), _decoded(json.loads(metadata["kwargs"]))
-        return Checkpoint(metadata["klass"], tuple(args), dict(kwargs), state), metadata
+        return metadata["klass"], tuple(args), dict(kwargs)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise damaged(path, error) from error
 

@@ -1,5 +1,8 @@
 """Which device a job runs on: resolved in the job, on its own machine, and recorded in the manifest."""
 
+from pathlib import Path
+from platform import system
+
 from unbraid.errors import UnbraidError
 
 
@@ -8,10 +11,12 @@ def resolve(device: str) -> tuple[str, list[str]]:
 
     Raises: UnbraidError when a device is asked for by name and is not there; `auto` falls back with a notice instead.
     """
-    import torch
-
     if device == "cpu":
         return "cpu", []
+    if device == "auto" and not _may_have_gpu():
+        return "cpu", ["Running on the CPU: this machine shows no GPU."]
+    import torch
+
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if device == "auto":
         if has_cuda:
@@ -41,6 +46,12 @@ def resolve(device: str) -> tuple[str, list[str]]:
     raise UnbraidError(
         f"The demucs backend has no engine for device={device}.", remedy="Set device=mps on Apple silicon, or auto."
     )
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth the seconds that torch takes to import to ask it. On Linux GPUs are devices: of NVIDIA, AMD, WSL."""
+    signs = ("nvidiactl", "nvidia0", "kfd", "dxg")
+    return system() != "Linux" or any(Path("/dev", sign).exists() for sign in signs)
 
 
 def _reason() -> str:

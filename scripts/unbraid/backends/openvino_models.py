@@ -1,4 +1,4 @@
-"""Torch networks compiled by OpenVINO for this machine's CPU, each compiled once and kept beside its weights.
+"""Networks compiled by OpenVINO for this machine's CPU, each compiled once and kept beside its weights.
 
 A chunk is one thread's work, so its bits do not depend on the number of cores; the cores take several chunks at once.
 """
@@ -9,18 +9,17 @@ import json
 import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
-import torch
 
 log = logging.getLogger("unbraid")
 
-CONVERSION = 1  # counted up when `_converted` makes something else
+CONVERSION = 2  # counted up when what `convert` gives changes
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -31,27 +30,20 @@ def precision(core: openvino.Core, *, exact: bool) -> str:
 
 
 def compiled(
-    network: torch.nn.Module,
-    examples: Sequence[torch.Tensor],
-    *,
-    place: Path,
-    tensors: str,
-    exact: bool,
-    streams: int,
+    convert: Callable[[], openvino.Model], *, place: Path, weights: str, exact: bool, streams: int
 ) -> openvino.CompiledModel:
-    """`network`, for inputs of exactly the examples' shapes, able to compute `streams` of them at once.
+    """What `convert` gives, able to compute `streams` inputs at once. It is called only when nothing is kept yet.
 
-    place: a folder for what was compiled, which is for this machine's kind of CPU only. tensors: digest of the weights.
+    place: a folder for what was compiled, which is for this machine's kind of CPU only. weights: sha256 of their file.
     """
     core = openvino.Core()
     hint = precision(core, exact=exact)
     identity = {
         "conversion": CONVERSION,
         "openvino": version("openvino"),
-        "tensors": tensors,
-        "shapes": [list(example.shape) for example in examples],
+        "weights": weights,
         "precision": hint,
-        "processor": [core.get_property("CPU", "FULL_DEVICE_NAME"), torch.backends.cpu.get_cpu_capability()],
+        "processor": [core.get_property("CPU", "FULL_DEVICE_NAME"), _instructions()],
         "able": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
     }
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
@@ -61,27 +53,18 @@ def compiled(
     if blob is None:
         log.info("OpenVINO compiles the network for this machine; that is done once.")
         exported = io.BytesIO()
-        core.compile_model(_converted(network, examples), "CPU", settings).export_model(exported)
+        core.compile_model(convert(), "CPU", settings).export_model(exported)
         blob = exported.getvalue()
         _keep(blob, path)
     # Also what was compiled just now is loaded as it will be next time, so that both give the same bits.
     return core.import_model(blob, "CPU", settings)
 
 
-def _converted(network: torch.nn.Module, examples: Sequence[torch.Tensor]) -> openvino.Model:
-    jit: Any = torch.jit  # untyped
-    # The fused attention of torch's fast path is not an operation that OpenVINO knows.
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        # Its warnings are of branches on shapes, which are always the same here.
-        with torch.no_grad(), warnings.catch_warnings(action="ignore", category=jit.TracerWarning):
-            traced = jit.trace(network.eval(), tuple(examples), check_trace=False)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-    return openvino.convert_model(
-        traced, example_input=tuple(examples), input=[tuple(example.shape) for example in examples]
-    )
+def _instructions() -> list[str]:
+    """The extensions of this processor's instruction set: its name does not tell what a virtual machine hides of it."""
+    found: Any = np.show_config(mode="dicts")
+    known = found["SIMD Extensions"]
+    return [*known.get("baseline", []), *known.get("found", [])]
 
 
 def _read(path: Path) -> bytes | None:

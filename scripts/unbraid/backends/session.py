@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unbraid.backends import registry
 from unbraid.catalogue import Model
 from unbraid.grid import Chunk, Grid, triangle
+from unbraid.threads import ahead
 
 Audio = NDArray[np.float32]
 MAX_SHIFT = 0.5  # seconds, as demucs
@@ -94,6 +95,12 @@ class Session(Protocol):
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
         """[chunks, channels, frames] → [chunks, stems, channels, frames]. chunks: where in the song they are."""
 
+    def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
+        """Each chunk with its [channels, frames] → in the same order, each with its [stems, channels, frames].
+
+        The network is kept busy: what it needs next is taken from `shown` before what it has made is asked for.
+        """
+
     def rest(self) -> None:
         """Called after a song: free what the next one can have again, but keep the networks."""
 
@@ -104,6 +111,7 @@ class Session(Protocol):
 class Plain:
     """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
 
+    batch: int
     statistics: Statistics
     prompt_file: Path | None
 
@@ -118,6 +126,22 @@ class Plain:
 
     def valid_length(self, one: Pass, length: int) -> int:
         return length
+
+    def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
+        raise NotImplementedError
+
+    def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
+        """Batch by batch, each of chunks that are shown at one length: only the last ones of a song can differ."""
+        waiting = ahead(shown)
+        held = next(waiting, None)
+        while held is not None:
+            group = [held]
+            while (held := next(waiting, None)) is not None:
+                if len(group) == self.batch or held[1].shape != group[0][1].shape:
+                    break
+                group.append(held)
+            chunks = [chunk for chunk, _ in group]
+            yield from zip(chunks, self.separate(one, np.stack([audio for _, audio in group]), chunks), strict=True)
 
     def rest(self) -> None:
         pass

@@ -36,6 +36,17 @@ def write(path: str | Path, state: "Mapping[str, torch.Tensor]", metadata: dict[
         partial.write_bytes(safetensors.save(tensors, metadata))
 
 
+def metadata(path: str | Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors, which stay unread. Raises UnbraidError like `read`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
 def read(path: str | Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
     """The tensors of a safetensors file, in the precision they are stored in, and its metadata.
 

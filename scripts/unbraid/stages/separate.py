@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from unbraid.files import read_json, replacing, write_json
 from unbraid.grid import Chunk, overlap_add
 from unbraid.progress import Progress
 from unbraid.stages.segment import read_segments, read_statistics
+from unbraid.threads import Behind
 
 log = logging.getLogger("unbraid")
 
@@ -101,7 +103,6 @@ def _passes(
     progress: Showing,
 ) -> None:
     """Sum all passes into `target`. The running sum lives in a file, so that memory depends on no length."""
-    offset, scale = session.level()
     if temp_dir:
         temp_dir.mkdir(parents=True, exist_ok=True)
     passes = session.passes if statistics.peak > 0 else []  # digital silence separates into silence
@@ -110,21 +111,41 @@ def _passes(
         for number, one in enumerate(passes):
             last = number == len(passes) - 1
             path = target if last else Path(scratch) / f"{number % 2}.wav"
-            weights = np.array(one.weights, dtype=np.float32)[:, None, None]
             with ExitStack() as files:
                 source = files.enter_context(soundfile.SoundFile(mix))
                 before = files.enter_context(soundfile.SoundFile(running)) if running else None
                 file = files.enter_context(wav.create(path, statistics.rate, stems * statistics.channels))
-                for outputs in _one_pass(session, one, source, statistics, start, stop, progress):
-                    block = (outputs * weights).reshape(-1, outputs.shape[-1]).T
-                    if before is not None:
-                        block = before.read(len(block), dtype="float32", always_2d=True) + block
-                    file.write(np.ascontiguousarray(block * scale + offset if last else block))
+                level = session.level() if last else None
+                write = partial(_write, file=file, before=before, one=one, core=(start, stop), level=level)
+                with Behind(write) as behind:
+                    for part in _one_pass(session, one, source, statistics, start, stop, progress):
+                        behind.put(part)
             running = path
     if not passes:
         with wav.create(target, statistics.rate, stems * statistics.channels) as file:
             for at in range(start, stop, wav.BLOCK):
                 file.write(np.zeros((min(wav.BLOCK, stop - at), stems * statistics.channels), dtype=np.float32))
+
+
+def _write(
+    parts: Iterator[tuple[Chunk, Audio]],
+    *,
+    file: soundfile.SoundFile,
+    before: soundfile.SoundFile | None,
+    one: Pass,
+    core: tuple[int, int],
+    level: tuple[np.float32, np.float32] | None,
+) -> None:
+    """Overlap-add the chunks of a pass, add what the passes before it made, and write that.
+
+    level: the (offset, scale) to take it back to the mix's with; None leaves it in the network's.
+    """
+    weights = np.array(one.weights, dtype=np.float32)[:, None, None]
+    for outputs in overlap_add(parts, one.grid, *core):
+        block = (outputs * weights).reshape(-1, outputs.shape[-1]).T
+        if before is not None:
+            block = before.read(len(block), dtype="float32", always_2d=True) + block
+        file.write(np.ascontiguousarray(block * level[1] + level[0] if level else block))
 
 
 def _one_pass(
@@ -135,33 +156,16 @@ def _one_pass(
     start: int,
     stop: int,
     progress: Showing,
-) -> Iterator[Audio]:
-    """One network over one grid: blocks [stems, channels, frames] of the core, still in the network's level."""
+) -> Iterator[tuple[Chunk, Audio]]:
+    """The chunks of one grid that touch the core, each with its [stems, channels, frames], still in the network's level."""
     chunks = one.grid.touching(statistics.frames, start, stop)
     done_each = (stop - start) / statistics.rate / max(len(chunks), 1)
-
-    def outputs() -> Iterator[tuple[Chunk, Audio]]:
-        for group in _same_length(session, one, chunks):
-            shown = np.stack([_shown(session, one, chunk, source, statistics) for chunk in group])
-            for chunk, output in zip(group, session.separate(one, shown, group), strict=True):
-                surplus = output.shape[-1] - chunk.length
-                left = surplus // 2
-                yield chunk, output[..., left : left + chunk.length]
-            progress.add(done_each * len(group))
-
-    return overlap_add(outputs(), one.grid, start, stop)
-
-
-def _same_length(session: Session, one: Pass, chunks: list[Chunk]) -> Iterator[tuple[Chunk, ...]]:
-    """Batches of chunks that the network is shown at one length; only the last chunks of a song can differ."""
-    at = 0
-    while at < len(chunks):
-        length = session.valid_length(one, chunks[at].length)
-        group = [
-            chunk for chunk in chunks[at : at + session.batch] if session.valid_length(one, chunk.length) == length
-        ]
-        yield tuple(group)
-        at += len(group)
+    shown = ((chunk, _shown(session, one, chunk, source, statistics)) for chunk in chunks)
+    for chunk, output in session.stream(one, shown):
+        surplus = output.shape[-1] - chunk.length
+        left = surplus // 2
+        yield chunk, output[..., left : left + chunk.length]
+        progress.add(done_each)
 
 
 def _shown(session: Session, one: Pass, chunk: Chunk, source: soundfile.SoundFile, statistics: Statistics) -> Audio:
