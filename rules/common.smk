@@ -8,7 +8,7 @@ from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from unbraid import keys, lock, targets
+from unbraid import keys, lock, shares, targets
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
@@ -52,8 +52,7 @@ SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.js
 # What decodes, cuts, joins and delivers; a network's job takes that of its backend.
 STACK = f"../envs/{stack(settings.device)}.yaml"
 CATALOGUES = config_folders(Path(workflow.basedir))
-GPU = 0 if settings.device == "cpu" else 1
-THREADS = 2
+THREADS = shares.THREADS
 
 
 wildcard_constraints:
@@ -189,6 +188,23 @@ def separate_input(wildcards):
     if separation.prompt:
         files["prompt"] = prompt_file(separation.prompt)
     return files
+
+
+def gpu_of_separation():
+    # Snakemake knows where jobs run only when it makes the DAG.
+    return int(shares.uses_gpu(settings.device, here=workflow.local_exec))
+
+
+def separate_threads(wildcards):
+    separation = plan.works[wildcards.key]
+    segments = separation.segments
+    return shares.threads(
+        separation.model.backend,
+        separation.settings,
+        gpu=bool(gpu_of_separation()),
+        seconds=plan.mixes[segments.mix].duration / segments.count,
+        cores=workflow.cores or THREADS,
+    )
 
 
 def separate_task(wildcards):

@@ -10,7 +10,7 @@ rule prompt:
         lambda wildcards: stack_of(plan.prompts[wildcards.key])
     threads: THREADS
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: gpu_of_separation(),
         mem_mb=4000,
     params:
         separation=lambda wildcards: plan.prompts[wildcards.key],

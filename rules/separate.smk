@@ -1,5 +1,5 @@
-# A result must not depend on how many cores a run was given, so the job computes with this many threads even where
-# Snakemake grants it fewer. More, by --set-threads, is a choice: it is faster, and changes the last bits (below -100 dB).
+# The job computes with params.threads even where Snakemake grants it fewer, since their number may decide the last bits.
+# More, by --set-threads, is a choice: it is faster, and may change the last bits (below -100 dB).
 rule separate:
     input:
         unpack(separate_input),
@@ -10,9 +10,9 @@ rule separate:
         f"{LOGS}/separate/{{key}}/{{part}}.log",
     conda:
         lambda wildcards: stack_of(plan.works[wildcards.key])
-    threads: THREADS
+    threads: separate_threads
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: gpu_of_separation(),
         mem_mb=6000,
     params:
         task=separate_task,

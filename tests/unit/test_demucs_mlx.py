@@ -10,7 +10,7 @@ import torch
 
 from stages_by_hand import REFERENCE, begun
 from test_upstream_parity import CHUNK, HTDemucs, decibels, noise, tiny_model
-from unbraid.backends import demucs_engine, demucs_mlx
+from unbraid.backends import demucs_engine
 from unbraid.backends.demucs import DemucsSession
 from unbraid.backends.session import Statistics
 from unbraid.errors import UnbraidError

@@ -129,7 +129,7 @@ def seen(monkeypatch, cuda=0, mps=False, build="12.8"):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
     monkeypatch.setattr(torch.backends, "mps", SimpleNamespace(is_available=lambda: mps))
     monkeypatch.setattr(torch, "version", SimpleNamespace(cuda=build))
-    monkeypatch.setattr(device, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_auto_falls_back_to_the_cpu_with_a_notice_that_says_why(monkeypatch, bui
 
 def test_a_machine_without_a_device_of_a_gpu_is_a_cpu_without_asking_torch(monkeypatch):
     seen(monkeypatch, cuda=1)
-    monkeypatch.setattr(device, "_may_have_gpu", lambda: False)
+    monkeypatch.setattr(device, "may_have_gpu", lambda: False)
     name, notices = device.resolve("auto")
     assert (name, len(notices)) == ("cpu", 1)
 
@@ -162,9 +162,9 @@ def test_a_machine_without_a_device_of_a_gpu_is_a_cpu_without_asking_torch(monke
 def test_torch_is_asked_where_linux_shows_a_gpu(monkeypatch, there, worth):
     monkeypatch.setattr(device, "system", lambda: "Linux")
     monkeypatch.setattr(device.Path, "exists", lambda path: str(path) == f"/dev/{there}")
-    assert device._may_have_gpu() is worth
+    assert device.may_have_gpu() is worth
     monkeypatch.setattr(device, "system", lambda: "Darwin")
-    assert device._may_have_gpu()
+    assert device.may_have_gpu()
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def machine(monkeypatch, installed, apple=False, cuda=0):
     monkeypatch.setattr(sam_audio, "find_spec", lambda package: package in installed or None)
     monkeypatch.setattr(sam_audio, "system", lambda: "Darwin" if apple else "Linux")
     monkeypatch.setattr(sam_audio, "machine", lambda: "arm64" if apple else "x86_64")
-    monkeypatch.setattr(device_of_torch, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(device_of_torch, "may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
     monkeypatch.setattr(torch.backends, "mps", SimpleNamespace(is_available=lambda: apple))

@@ -65,6 +65,7 @@ class DemucsOpenvinoSession(Plain):
         self._digests = [record[weights.name]["sha256"] for weights in model.weights]
         self._requests: deque[Any] = deque()
         self._loaded: int | None = None
+        self._compiled: Any = None
         # The transforms, while OpenVINO's own threads compute.
         self._pool = ThreadPoolExecutor(threads)
 
@@ -117,21 +118,21 @@ class DemucsOpenvinoSession(Plain):
             yield chunk, audio, self._pool.submit(demucs_spectrum.analyse, audio, nfft)
 
     def _ready(self, index: int) -> deque[Any]:
-        """Requests to compute with network `index`: as many as there are threads, and as many that wait their turn, so that
-        no thread ever does."""
+        """Requests to compute with network `index`: one for each thread, and one that waits, so that no thread does."""
         if self._loaded != index:
             # Only a job that uses it pays for this import.
             from unbraid.backends.openvino_models import compiled
 
             self._requests.clear()
-            made = compiled(
+            self._compiled = None
+            self._compiled = compiled(
                 lambda: _converted(self._paths[index]),
                 place=self._place,
                 weights=self._digests[index],
                 exact=self._settings.get("precision") == "exact",
                 streams=self.batch,
             )
-            self._requests.extend(made.create_infer_request() for _ in range(2 * self.batch))
+            self._requests.extend(self._compiled.model.create_infer_request() for _ in range(self.batch + 1))
             self._loaded = index
         for request in self._requests:
             request.wait()  # a song that was broken off may have left some at work
@@ -140,6 +141,7 @@ class DemucsOpenvinoSession(Plain):
     def close(self) -> None:
         self._pool.shutdown()
         self._requests.clear()
+        self._compiled = None
 
 
 def _converted(path: Path) -> Any:

@@ -36,15 +36,22 @@ def analyse(audio: Audio, nfft: int) -> Audio:
 
 def synthesise(spectra: Audio, nfft: int, samples: int) -> Audio:
     """[stems, 2 × channels, nfft / 2, frames] → [stems, channels, samples]: the inverse."""
-    hop = nfft // OVERLAP
-    stems, parts, bins, frames = spectra.shape
-    turned = np.empty((stems, parts // 2, frames, bins), dtype=np.complex64)
-    turned.real, turned.imag = spectra[:, 0::2].swapaxes(2, 3), spectra[:, 1::2].swapaxes(2, 3)
-    pieces = np.fft.irfft(turned, nfft) * (_window(nfft) * np.float32(math.sqrt(nfft) / SQUARES))
-    pieces = pieces.reshape(stems, parts // 2, frames, OVERLAP, hop)
-    total = np.zeros((stems, parts // 2, frames + OVERLAP - 1, hop), dtype=np.float32)
-    for quarter in range(OVERLAP):
-        total[:, :, quarter : quarter + frames] += pieces[:, :, :, quarter]
-    edge = hop // 2 * 3
-    made: Audio = total.reshape(stems, parts // 2, -1)[..., edge : edge + samples]
+    made = np.empty((len(spectra), spectra.shape[1] // 2, samples), dtype=np.float32)
+    for stem, target in zip(spectra, made, strict=True):  # one by one: a fraction of the memory
+        target[:] = _synthesise(stem, nfft, samples)
     return made
+
+
+def _synthesise(spectrum: Audio, nfft: int, samples: int) -> Audio:
+    hop = nfft // OVERLAP
+    parts, bins, frames = spectrum.shape
+    turned = np.empty((parts // 2, frames, bins), dtype=np.complex64)
+    turned.real, turned.imag = spectrum[0::2].swapaxes(1, 2), spectrum[1::2].swapaxes(1, 2)
+    pieces = np.fft.irfft(turned, nfft)
+    pieces *= _window(nfft) * np.float32(math.sqrt(nfft) / SQUARES)
+    quarters = pieces.reshape(parts // 2, frames, OVERLAP, hop)
+    total = np.zeros((parts // 2, frames + OVERLAP - 1, hop), dtype=np.float32)
+    for quarter in range(OVERLAP):
+        total[:, quarter : quarter + frames] += quarters[:, :, quarter]
+    edge = hop // 2 * 3
+    return total.reshape(parts // 2, -1)[:, edge : edge + samples]

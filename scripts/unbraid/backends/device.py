@@ -13,7 +13,7 @@ def resolve(device: str) -> tuple[str, list[str]]:
     """
     if device == "cpu":
         return "cpu", []
-    if device == "auto" and not _may_have_gpu():
+    if device == "auto" and not may_have_gpu():
         return "cpu", ["Running on the CPU: this machine shows no GPU."]
     import torch
 
@@ -48,7 +48,7 @@ def resolve(device: str) -> tuple[str, list[str]]:
     )
 
 
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
     """Whether it is worth the seconds that torch takes to import to ask it. On Linux GPUs are devices: of NVIDIA, AMD, WSL."""
     signs = ("nvidiactl", "nvidia0", "kfd", "dxg")
     return system() != "Linux" or any(Path("/dev", sign).exists() for sign in signs)

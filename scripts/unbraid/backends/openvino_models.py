@@ -12,15 +12,26 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import openvino
+from numpy.typing import NDArray
 
 log = logging.getLogger("unbraid")
 
+Bytes = NDArray[np.uint8]
+
 CONVERSION = 2  # counted up when what `convert` gives changes
 DIGEST = hashlib.sha256().digest_size
+
+
+class Compiled(NamedTuple):
+    """A network ready to compute. It reads its weights from `blob`, which must be kept as long as its requests."""
+
+    model: openvino.CompiledModel
+    precision: str
+    blob: Bytes
 
 
 def precision(core: openvino.Core, *, exact: bool) -> str:
@@ -31,7 +42,7 @@ def precision(core: openvino.Core, *, exact: bool) -> str:
 
 def compiled(
     convert: Callable[[], openvino.Model], *, place: Path, weights: str, exact: bool, streams: int
-) -> openvino.CompiledModel:
+) -> Compiled:
     """What `convert` gives, able to compute `streams` inputs at once. It is called only when nothing is kept yet.
 
     place: a folder for what was compiled, which is for this machine's kind of CPU only. weights: sha256 of their file.
@@ -54,10 +65,10 @@ def compiled(
         log.info("OpenVINO compiles the network for this machine; that is done once.")
         exported = io.BytesIO()
         core.compile_model(convert(), "CPU", settings).export_model(exported)
-        blob = exported.getvalue()
-        _keep(blob, path)
+        _keep(exported.getvalue(), path)
+        blob = np.frombuffer(exported.getbuffer(), np.uint8)
     # Also what was compiled just now is loaded as it will be next time, so that both give the same bits.
-    return core.import_model(blob, "CPU", settings)
+    return Compiled(core.import_model(openvino.Tensor(blob, shared_memory=True), "CPU", settings), hint, blob)
 
 
 def _instructions() -> list[str]:
@@ -67,14 +78,17 @@ def _instructions() -> list[str]:
     return [*known.get("baseline", []), *known.get("found", [])]
 
 
-def _read(path: Path) -> bytes | None:
-    """What was kept, if it is whole: the file begins with the digest of the rest."""
+def _read(path: Path) -> Bytes | None:
+    """What was kept, if it is whole: the file begins with the digest of the rest. Mapped, so that it is in memory once.
+
+    (Copied on write, since OpenVINO takes no read-only memory.)
+    """
     try:
-        content = path.read_bytes()
-    except OSError:
+        content: Bytes = np.memmap(path, np.uint8, "c")
+    except (OSError, ValueError):  # none, or an empty one
         return None
-    blob: Any = memoryview(content)[DIGEST:]
-    return bytes(blob) if hashlib.sha256(blob).digest() == content[:DIGEST] else None
+    rest: Any = content[DIGEST:]
+    return rest if hashlib.sha256(rest).digest() == content[:DIGEST].tobytes() else None
 
 
 def _keep(blob: bytes, path: Path) -> None:

@@ -21,6 +21,7 @@ class Backend:
     encoder: `module:function` that encodes a prompt into a file, once for all who ask the same; empty for none.
     seeded: it draws random numbers whatever the preset, so the seed always enters its keys.
     warm: loading it takes long enough to keep it loaded for a run's other songs.
+    apart: on the CPU, with `precision: fast`, each chunk is one thread's work, so that more threads change no bit.
     previewed: it is so slow that each segment of a long song is worth hearing before the song is done.
     """
 
@@ -34,6 +35,7 @@ class Backend:
     encoder: str = ""
     seeded: bool = False
     warm: bool = True
+    apart: bool = False
     previewed: bool = False
 
 
@@ -46,6 +48,7 @@ BACKENDS = {
         "unbraid.backends.demucs_weights",
         CHUNKED,
         ("mlx", "openvino", "torch"),
+        apart=True,
     ),
     "audio_separator": Backend(
         "unbraid.backends.audio_separator:session",
