@@ -14,9 +14,10 @@ rule convert:
     resources:
         mem_mb=500,
     params:
-        mix=lambda wildcards: plan.mixes[wildcards.key],
-        truncated=settings.truncated,
+        song=lambda wildcards: plan.mixes[wildcards.key].song,
+        path=lambda wildcards: plan.mixes[wildcards.key].path,
+        task=convert_task,
     message:
-        "{params.mix.song}: decoding"
+        "{params.song}: decoding"
     script:
         "../scripts/convert.py"
