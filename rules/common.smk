@@ -176,8 +176,16 @@ def linear(sources):
     return [(source.coefficient, source_file(source)) for source in sources]
 
 
-# One function per rule and directive, since Snakemake calls each for every job, several times. What a job is told is plain
-# values, never an object of the plan: it would have to import the plan, and all that it is made with, to read them.
+def told(find):
+    """A param that is no reason to run again: what of it changes bytes is in the job's key.
+
+    Snakemake takes a param for such when its function asks for the outputs. All are plain values, never an object of the
+    plan: to read one, a job would have to import the plan and all that it is made with.
+    """
+    return lambda wildcards, output: find(wildcards)
+
+
+# One function per rule and directive, since Snakemake calls each for every job, several times.
 def convert_task(wildcards):
     mix = plan.mixes[wildcards.key]
     return {
@@ -185,7 +193,6 @@ def convert_task(wildcards):
         "problem": mix.problem,
         "start": mix.start,
         "end": mix.end,
-        "truncated": settings.truncated,
     }
 
 

@@ -14,9 +14,10 @@ rule convert:
     resources:
         mem_mb=500,
     params:
-        song=lambda wildcards: plan.mixes[wildcards.key].song,
-        path=lambda wildcards: plan.mixes[wildcards.key].path,
-        task=convert_task,
+        song=told(lambda wildcards: plan.mixes[wildcards.key].song),
+        path=told(lambda wildcards: plan.mixes[wildcards.key].path),
+        task=told(convert_task),
+        truncated=settings.truncated,
     message:
         "{params.song}: decoding"
     script:

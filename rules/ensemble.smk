@@ -19,9 +19,9 @@ rule ensemble:
     resources:
         mem_mb=500,
     params:
-        song=lambda wildcards: plan.ensembles[wildcards.key].song,
-        members=lambda wildcards: member_files(wildcards.key),
-        task=ensemble_task,
+        song=told(lambda wildcards: plan.ensembles[wildcards.key].song),
+        members=told(lambda wildcards: member_files(wildcards.key)),
+        task=told(ensemble_task),
     message:
         "{params.song}: making one stem of several"
     script:

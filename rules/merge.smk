@@ -24,8 +24,8 @@ for model_name, model_entry in plan.models.items():
         resources:
             mem_mb=500,
         params:
-            song=lambda wildcards: plan.separations[wildcards.key].segments.song,
-            task=merge_task,
+            song=told(lambda wildcards: plan.separations[wildcards.key].segments.song),
+            task=told(merge_task),
         message:
             "{params.song}: joining the segments"
         script:

@@ -13,7 +13,7 @@ rule prompt:
         gpu=GPU,
         mem_mb=4000,
     params:
-        task=prompt_task,
+        task=told(prompt_task),
     message:
         "Encoding the prompt {params.task[settings][prompt]!r}"
     script:

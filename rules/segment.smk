@@ -13,9 +13,9 @@ rule segment:
     resources:
         mem_mb=500,
     params:
-        song=lambda wildcards: plan.segments[wildcards.key].song,
-        sources=lambda wildcards: linear(plan.segments[wildcards.key].sources),
-        task=segment_task,
+        song=told(lambda wildcards: plan.segments[wildcards.key].song),
+        sources=told(lambda wildcards: linear(plan.segments[wildcards.key].sources)),
+        task=told(segment_task),
     message:
         "{params.song}: cutting into {params.task[count]} segment(s)"
     script:

@@ -7,4 +7,4 @@ from unbraid.stages.convert import convert
 
 params, output = snakemake.params, snakemake.output
 with job(snakemake.log[0], "convert", params.song, snakemake.config["log_level"]):
-    convert(Path(params.path), Path(output.mix), Path(output.info), **params.task)
+    convert(Path(params.path), Path(output.mix), Path(output.info), **params.task, truncated=params.truncated)
