@@ -170,12 +170,45 @@ def model_targets(songs):
     )
 
 
+def linear(sources):
+    """A sum of files as (coefficient, file) pairs."""
+    return [(source.coefficient, source_file(source)) for source in sources]
+
+
+def told(find):
+    """A param that is no reason to run again: what of it changes bytes is in the job's key.
+
+    Snakemake takes a param for such when its function asks for the outputs. All are plain values, never an object of the
+    plan: to read one, a job would have to import the plan and all that it is made with.
+    """
+    return lambda wildcards, output: find(wildcards)
+
+
 # One function per rule and directive, since Snakemake calls each for every job, several times.
+def convert_task(wildcards):
+    mix = plan.mixes[wildcards.key]
+    return {
+        "digest": mix.sha256,
+        "problem": mix.problem,
+        "start": mix.start,
+        "end": mix.end,
+    }
+
+
 def segment_input(wildcards):
     segments = plan.segments[wildcards.key]
     return {
         "sources": [source_file(source) for source in segments.sources],
         "mix_info": mix_file(segments.mix, "mix.json"),
+    }
+
+
+def segment_task(wildcards):
+    segments = plan.segments[wildcards.key]
+    return {
+        "rate": segments.rate,
+        "channels": segments.channels,
+        "count": segments.count,
     }
 
 
@@ -208,8 +241,10 @@ def separate_threads(wildcards):
 
 
 def separate_task(wildcards):
-    """What the job hands on, as plain values: it then has no need to import the plan."""
-    separation = plan.works[wildcards.key]
+    return network_task(plan.works[wildcards.key])
+
+
+def network_task(separation):
     return {
         "model": dataclasses.asdict(separation.model),
         "settings": separation.settings,
@@ -228,6 +263,10 @@ def prompt_input(wildcards):
     return {"model": ancient(model_file(plan.prompts[wildcards.key].model.name))}
 
 
+def prompt_task(wildcards):
+    return network_task(plan.prompts[wildcards.key])
+
+
 def merge_input(wildcards):
     separation = plan.separations[wildcards.key]
     parts = [
@@ -239,6 +278,17 @@ def merge_input(wildcards):
         "reports": [f"{part}.json" for part in parts],
         "mix_info": mix_file(separation.segments.mix, "mix.json"),
         "segment_info": segment_file(separation.segments.key, "segments.json"),
+    }
+
+
+def merge_task(wildcards):
+    separation = plan.separations[wildcards.key]
+    return {
+        "model": separation.model.name,
+        "licence": separation.model.licence,
+        "key": separation.key,
+        "content": separation.content,
+        "settings": separation.settings,
     }
 
 
@@ -266,20 +316,23 @@ def ensemble_input(wildcards):
     }
 
 
-def member_files(made):
-    """Each member of an ensemble as (coefficient, file) pairs."""
-    return [
-        [(source.coefficient, source_file(source)) for source in member]
-        for member in made.members
-    ]
+def member_files(key):
+    return [linear(member) for member in plan.ensembles[key].members]
+
+
+def ensemble_task(wildcards):
+    made = plan.ensembles[wildcards.key]
+    return {
+        "method": made.method,
+        "weights": list(made.weights),
+        "key": made.key,
+        "content": made.content,
+    }
 
 
 def stem_files(song):
-    """Each stem as (coefficient, file) pairs: a param, so that a changed recipe or preset delivers again."""
-    return {
-        stem: [(source.coefficient, source_file(source)) for source in sources]
-        for stem, sources in plan.songs[song].stems.items()
-    }
+    """The files of each stem: a param, so that a changed recipe or preset delivers again."""
+    return {stem: linear(terms) for stem, terms in plan.songs[song].stems.items()}
 
 
 def report_input(wildcards):

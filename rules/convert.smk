@@ -14,9 +14,11 @@ rule convert:
     resources:
         mem_mb=500,
     params:
-        mix=lambda wildcards: plan.mixes[wildcards.key],
+        song=told(lambda wildcards: plan.mixes[wildcards.key].song),
+        path=told(lambda wildcards: plan.mixes[wildcards.key].path),
+        task=told(convert_task),
         truncated=settings.truncated,
     message:
-        "{params.mix.song}: decoding"
+        "{params.song}: decoding"
     script:
         "../scripts/convert.py"

@@ -19,9 +19,10 @@ rule ensemble:
     resources:
         mem_mb=500,
     params:
-        ensemble=lambda wildcards: plan.ensembles[wildcards.key],
-        members=lambda wildcards: member_files(plan.ensembles[wildcards.key]),
+        song=told(lambda wildcards: plan.ensembles[wildcards.key].song),
+        members=told(lambda wildcards: member_files(wildcards.key)),
+        task=told(ensemble_task),
     message:
-        "{params.ensemble.song}: making one stem of several"
+        "{params.song}: making one stem of several"
     script:
         "../scripts/ensemble.py"

@@ -24,8 +24,9 @@ for model_name, model_entry in plan.models.items():
         resources:
             mem_mb=500,
         params:
-            separation=lambda wildcards: plan.separations[wildcards.key],
+            song=told(lambda wildcards: plan.separations[wildcards.key].segments.song),
+            task=told(merge_task),
         message:
-            "{params.separation.segments.song}: joining the segments"
+            "{params.song}: joining the segments"
         script:
             "../scripts/merge.py"

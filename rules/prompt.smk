@@ -13,8 +13,8 @@ rule prompt:
         gpu=lambda wildcards: gpu_of_separation(),
         mem_mb=4000,
     params:
-        separation=lambda wildcards: plan.prompts[wildcards.key],
+        task=told(prompt_task),
     message:
-        "Encoding the prompt {params.separation.settings[prompt]!r}"
+        "Encoding the prompt {params.task[settings][prompt]!r}"
     script:
         "../scripts/prompt.py"

@@ -13,8 +13,10 @@ rule segment:
     resources:
         mem_mb=500,
     params:
-        segments=lambda wildcards: plan.segments[wildcards.key],
+        song=told(lambda wildcards: plan.segments[wildcards.key].song),
+        sources=told(lambda wildcards: linear(plan.segments[wildcards.key].sources)),
+        task=told(segment_task),
     message:
-        "{params.segments.song}: cutting into {params.segments.count} segment(s)"
+        "{params.song}: cutting into {params.task[count]} segment(s)"
     script:
         "../scripts/segment.py"

@@ -5,8 +5,8 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.merge import merge
 
-separation = snakemake.params.separation
-with job(snakemake.log[0], "merge", separation.segments.song, snakemake.config["log_level"]):
+params = snakemake.params
+with job(snakemake.log[0], "merge", params.song, snakemake.config["log_level"]):
     merge(
         [Path(path) for path in snakemake.input.parts],
         [Path(path) for path in snakemake.input.reports],
@@ -14,8 +14,5 @@ with job(snakemake.log[0], "merge", separation.segments.song, snakemake.config["
         Path(snakemake.input.segment_info),
         [Path(path) for path in snakemake.output.stems],
         Path(snakemake.output.manifest),
-        model=separation.model,
-        key=separation.key,
-        content=separation.content,
-        settings=separation.settings,
+        **params.task,
     )

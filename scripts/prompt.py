@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from unbraid import catalogue
 from unbraid.backends import registry
 from unbraid.job import job
 
-planned, config = snakemake.params.separation, snakemake.config
+task, config = snakemake.params.task, snakemake.config
 with job(snakemake.log[0], "prompt", level=config["log_level"]):
-    encode = registry.encoder(registry.find(planned.model.backend))
-    folder = Path(config["models"]) / planned.model.name
-    encode(planned.model, folder, Path(snakemake.output[0]), planned.settings, config["device"])
+    model = catalogue.from_table(task["model"])
+    encode = registry.encoder(registry.find(model.backend))
+    encode(model, Path(config["models"]) / model.name, Path(snakemake.output[0]), task["settings"], config["device"])

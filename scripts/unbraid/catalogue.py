@@ -184,6 +184,11 @@ def find(models: Mapping[str, Model], name: str) -> Model:
     return models[name]
 
 
+def from_table(table: Mapping[str, Any]) -> Model:
+    """The model that `dataclasses.asdict` made this table of."""
+    return _adapter().validate_python(table)
+
+
 @cache
 def _adapter() -> TypeAdapter[Model]:
     return TypeAdapter(Model)

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unbraid.errors import UnbraidError
 
 
@@ -60,6 +58,8 @@ def read_json(path: str | Path) -> Any:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file of named entries. Raises: UnbraidError that names the file, and the line that is wrong."""
+    import yaml  # most jobs read none
+
     # The C parser, where PyYAML has it, is ten times as fast; the plan is made in every job.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

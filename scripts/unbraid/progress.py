@@ -4,9 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TextIO, TypeVar
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:  # a job that only watches a worker needs no numpy
     import numpy as np
@@ -29,19 +27,16 @@ class Progress:
         self.total = total
         self.done = 0.0
         self._start = self._logged = time.monotonic()
-        layout = "{desc} {percentage:3.0f}% |{bar}|{postfix}, {remaining} left"
-        self._bar = tqdm(
-            total=total, desc=label, file=stream, mininterval=INTERVAL, bar_format=layout, leave=False,
-            disable=not stream.isatty(),
-        )  # fmt: skip
+        self._bar = _bar(total, label, stream) if stream.isatty() else None
 
     def add(self, seconds: float) -> None:
         """`seconds` more of audio are done."""
         self.done += seconds
         now = time.monotonic()
         speed = self.done / max(now - self._start, 1e-9)
-        self._bar.set_postfix_str(f"{speed:.2f}x real time", refresh=False)
-        self._bar.update(seconds)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{speed:.2f}x real time", refresh=False)
+            self._bar.update(seconds)
         if now - self._logged >= INTERVAL or self.done >= self.total:
             self._logged = now
             left = max(self.total - self.done, 0.0) / speed if speed else 0.0
@@ -56,4 +51,12 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar(total: float, label: str, stream: TextIO) -> Any:
+    from tqdm import tqdm  # jobs of a run on a cluster, or with its output in a file, draw none
+
+    layout = "{desc} {percentage:3.0f}% |{bar}|{postfix}, {remaining} left"
+    return tqdm(total=total, desc=label, file=stream, mininterval=INTERVAL, bar_format=layout, leave=False)

@@ -100,7 +100,8 @@ def merge(folder: Path, model: Any) -> None:
     stems = [folder / f"{stem}.wav" for stem in model.stems]
     inputs = [folder / "0.wav"], [folder / "0.json"], folder / "mix.json", folder / "segments.json"
     content = {"input": {"sources": [[1, "mix", "mix"]]}}
-    stage(*inputs, stems, folder / "manifest.json", model=model, key="key", content=content, settings={})
+    told = {"model": model.name, "licence": model.licence, "key": "key", "content": content, "settings": {}}
+    stage(*inputs, stems, folder / "manifest.json", **told)
 
 
 def deliver(folder: Path) -> None:

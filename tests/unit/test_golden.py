@@ -87,7 +87,7 @@ def test_merge(tmp_path):
     manifest = tmp_path / "manifest.json"
     merge(
         [part], [tmp_path / "r.json"], info, tmp_path / "i.json", stems, manifest,
-        model=made, key="k", content={"a": 1}, settings={},
+        model=made.name, licence=made.licence, key="k", content={"a": 1}, settings={},
     )  # fmt: skip
     read = [soundfile.read(stem, dtype="float32", always_2d=True) for stem in stems]
     assert all(audio.shape == (30_000, 1) and rate == 48000 for audio, rate in read)

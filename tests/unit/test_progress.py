@@ -53,7 +53,8 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_none():
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):
         shown = Progress(10.0, "my song", stream)
-        shown._bar.mininterval = 0
+        if shown._bar:
+            shown._bar.mininterval = 0
         shown.add(5.0)
         shown.close()
     assert re.search(r"my song +50% \|.*real time.*left", terminal.getvalue())

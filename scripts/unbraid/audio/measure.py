@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import Any
 
@@ -46,7 +47,8 @@ class Meter:
         self._squares += float(np.sum(np.square(block, dtype=np.float64)))
         self._samples += block.size
         self._clipped += int(np.count_nonzero(levels > 1.0))
-        self._add_windows(levels.max(axis=1))
+        # By channels: along an axis of one or two, numpy's own maximum takes forty times as long.
+        self._add_windows(functools.reduce(np.maximum, levels.T))
         self._loudness.add(block)
 
     def result(self) -> dict[str, Any]:

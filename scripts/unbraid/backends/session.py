@@ -1,18 +1,22 @@
 """The protocol between the separate stage and the backends. Backends do no audio file I/O and know nothing of Snakemake."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unbraid.backends import registry
-from unbraid.catalogue import Model
 from unbraid.grid import Chunk, Grid, triangle
 from unbraid.threads import ahead
+
+if TYPE_CHECKING:  # stages that know no model import this module too
+    from unbraid.catalogue import Model
 
 Audio = NDArray[np.float32]
 MAX_SHIFT = 0.5  # seconds, as demucs

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import os
 import shutil
 import time
@@ -98,7 +99,8 @@ def measure(blocks: Iterator[Audio], rate: int) -> Statistics:
     """Statistics in one pass: blockwise means and squared deviations, joined by Chan, Golub and LeVeque (1979)."""
     frames, mean, squares, peak, channels = 0, 0.0, 0.0, 0.0, 0
     for block in blocks:
-        mono = block.mean(axis=1, dtype=np.float32).astype(np.float64)
+        # Of one or two channels: the same numbers as numpy's mean, which takes ten times as long along so short an axis.
+        mono = (functools.reduce(np.add, block.T) / np.float32(block.shape[1])).astype(np.float64)
         count, here = len(mono), float(mono.mean())
         delta, joined = here - mean, frames + count
         squares += float(((mono - here) ** 2).sum()) + delta * delta * frames * count / joined

@@ -1,5 +1,7 @@
 """Stage separate: the stems of one segment's core."""
 
+from __future__ import annotations
+
 import logging
 import tempfile
 import time
@@ -7,19 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import soundfile
 
 from unbraid.audio import wav
 from unbraid.backends.session import Audio, Pass, Session, Statistics, load
-from unbraid.catalogue import Model
 from unbraid.files import read_json, replacing, write_json
 from unbraid.grid import Chunk, overlap_add
 from unbraid.progress import Progress
 from unbraid.stages.segment import read_segments, read_statistics
 from unbraid.threads import Behind
+
+if TYPE_CHECKING:
+    from unbraid.catalogue import Model
 
 log = logging.getLogger("unbraid")
 
