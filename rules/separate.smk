@@ -15,10 +15,10 @@ rule separate:
         gpu=lambda wildcards: gpu_of_separation(),
         mem_mb=6000,
     params:
-        task=separate_task,
-        song=lambda wildcards: plan.works[wildcards.key].segments.song,
-        segments=lambda wildcards: plan.works[wildcards.key].segments.count,
-        warm=lambda wildcards: is_warm(plan.works[wildcards.key].model),
+        task=told(separate_task),
+        song=told(lambda wildcards: plan.works[wildcards.key].segments.song),
+        segments=told(lambda wildcards: plan.works[wildcards.key].segments.count),
+        warm=told(lambda wildcards: is_warm(plan.works[wildcards.key].model)),
         threads=THREADS,
     message:
         "{params.song}: separating segment {wildcards.part} of {params.segments}, from 0"

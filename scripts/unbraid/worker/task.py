@@ -5,18 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from unbraid.backends.session import Session, load
-from unbraid.catalogue import Model
+from unbraid.catalogue import from_table
 from unbraid.files import sha256
 from unbraid.progress import Progress
 from unbraid.stages.separate import Showing, separate
 
 Task = dict[str, Any]
 """The arguments of `stages.separate.separate` by name: paths as text, the model as a table."""
-
-_MODEL = TypeAdapter(Model)
 
 
 def session_key(task: Task) -> str:
@@ -27,15 +23,14 @@ def session_key(task: Task) -> str:
 
 
 def load_session(task: Task) -> Session:
-    model = _MODEL.validate_python(task["model"])
-    return load(model, Path(task["folder"]), task["settings"], task["device"], task["threads"])
+    return load(from_table(task["model"]), Path(task["folder"]), task["settings"], task["device"], task["threads"])
 
 
 def run(task: Task, session: Session | None = None, show: Callable[[float, str], Showing] = Progress) -> None:
     """Separate, with a session of the task's key where there is one."""
     separate(
         *(Path(task[name]) for name in ("mix", "table", "info", "stems", "report")),
-        model=_MODEL.validate_python(task["model"]),
+        model=from_table(task["model"]),
         folder=Path(task["folder"]),
         settings=task["settings"],
         index=task["index"],
