@@ -73,6 +73,7 @@ class DemucsOpenvinoSession(Plain):
         super().begin(statistics, prompt_file)
         chunks = [made.chunk for made in self._forms]
         self.passes = demucs_grid.bag(self._model, chunks, self._settings, statistics.rate)
+        self._ready(self.passes[0].network)  # may compile it, which is better done before anything is written
 
     def level(self) -> tuple[np.float32, np.float32]:
         return demucs_grid.level(self.statistics)
