@@ -9,6 +9,8 @@ THREADS = 2
 """Of a separation where their number decides the last bits. A result must not depend on how many cores a run was given."""
 CHUNK = 6.0
 """Seconds of a song that a chunk of HTDemucs stands for, about: how far it is from one to the next."""
+SIDE_BY_SIDE = 4
+"""Separations at a time on the CPU, however many cores it has: each has a network of its own in memory."""
 
 
 def uses_gpu(device: str, *, here: bool) -> bool:
@@ -26,4 +28,4 @@ def threads(backend: str, settings: dict[str, Any], *, gpu: bool, seconds: float
     if not apart or settings.get("engine") not in (None, "auto", "openvino"):
         return THREADS
     useful = min(int(seconds / CHUNK) + 1, cores)
-    return max(THREADS, 1 << (useful.bit_length() - 1))
+    return max(THREADS, 1 << (useful.bit_length() - 1), cores // SIDE_BY_SIDE)

@@ -19,10 +19,10 @@ THREADS = 2  # what rules/common.smk gives a separation
 STEP = "split"  # of the recipe `stems`
 
 
-def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 5) -> tuple[int, float]:
+def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 3) -> tuple[int, float]:
     """(chunks of all songs, seconds that one takes alone) under these settings of the configuration.
 
-    The seconds are the median of several calls, each with as many chunks as the run gives to one call.
+    The seconds are the median of several calls, each with enough chunks that it matters little how a call begins and ends.
     """
     from unbraid.backends.session import Statistics, load
     from unbraid.grid import Chunk, cores
@@ -45,7 +45,7 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 5) -> tu
         for one in session.passes
     )
     one = session.passes[0]
-    group = [Chunk(index * one.grid.stride, one.grid.chunk) for index in range(session.batch)]
+    group = [Chunk(index * one.grid.stride, one.grid.chunk) for index in range(4 * session.batch)]
     shape = len(group), model.channels, session.valid_length(one, one.grid.chunk)
     audio = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     session.separate(one, audio, group)  # the first call also allocates

@@ -8,7 +8,8 @@ FAST, EXACT = {"precision": "fast"}, {"precision": "exact"}
 
 
 @pytest.mark.parametrize(
-    ("seconds", "cores", "given"), [(240, 8, 8), (240, 12, 8), (10, 8, 2), (30, 16, 4), (240, 1, 2), (0, 8, 2)]
+    ("seconds", "cores", "given"),
+    [(240, 8, 8), (240, 12, 8), (10, 8, 2), (30, 16, 4), (10, 32, 8), (240, 1, 2), (0, 8, 2)],
 )
 def test_each_core_gets_a_chunk_where_chunks_are_apart(seconds, cores, given):
     assert shares.threads("demucs", FAST, gpu=False, seconds=seconds, cores=cores) == given
