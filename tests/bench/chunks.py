@@ -15,7 +15,6 @@ import soundfile
 
 from peers import HOME, MODELS
 
-THREADS = 2  # what rules/common.smk gives a separation
 STEP = "split"  # of the recipe `stems`
 
 
@@ -24,6 +23,7 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 3) -> tu
 
     The seconds are the median of several calls, each with enough chunks that it matters little how a call begins and ends.
     """
+    from unbraid import shares
     from unbraid.backends.session import Statistics, load
     from unbraid.grid import Chunk, cores
     from unbraid.setup import set_up
@@ -36,7 +36,10 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 3) -> tu
     lengths = [soundfile.info(song).frames for song in songs]
     model = planned[0].model
     level = Statistics(max(lengths), model.rate, model.channels, mean=0.0, std=1.0, peak=1.0)
-    session = load(model, MODELS / model.name, planned[0].settings, settings["device"], THREADS)
+    device, seconds = settings["device"], lengths[0] / model.rate / planned[0].segments.count
+    gpu = shares.uses_gpu(device, here=True)
+    threads = shares.threads(model.backend, planned[0].settings, gpu=gpu, seconds=seconds, cores=os.cpu_count() or 1)
+    session = load(model, MODELS / model.name, planned[0].settings, device, threads)
     session.begin(level)
     count = sum(
         len(one.grid.touching(frames, start, stop))
@@ -48,7 +51,8 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 3) -> tu
     group = [Chunk(index * one.grid.stride, one.grid.chunk) for index in range(4 * session.batch)]
     shape = len(group), model.channels, session.valid_length(one, one.grid.chunk)
     audio = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    session.separate(one, audio, group)  # the first call also allocates
+    first = slice(session.batch)
+    session.separate(one, audio[first], group[first])  # the first call also allocates
     taken = []
     for _ in range(repeats):
         begun = time.perf_counter()
