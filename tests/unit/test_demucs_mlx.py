@@ -86,6 +86,7 @@ def test_it_gives_the_stems_of_the_network(package, tiny):
 def test_exact_attention_is_in_float32(package, tiny, precision, kind):
     found = begun(*tiny, STATISTICS, {**REFERENCE, "precision": precision}, "mlx")
     assert found._converted[0].attention.compute_dtype == kind
+    assert f"mlx.core.{found.arithmetic}" == str(kind)
 
 
 @pytest.mark.parametrize("change", [{"more": np.ones(3)}, {"encoder.0.conv.weight": np.full((8, 4, 8, 1), 7.0)}])

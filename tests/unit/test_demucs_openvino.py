@@ -41,7 +41,8 @@ def audio():
 def whole(tiny, audio, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     made = separated(folder, audio, *tiny, settings=F32)
-    assert read_json(folder / "0.json")["engine"] == "openvino"
+    report = read_json(folder / "0.json")
+    assert (report["engine"], report["arithmetic"]) == ("openvino", "float32")
     return made
 
 

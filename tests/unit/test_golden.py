@@ -80,7 +80,8 @@ def test_merge(tmp_path):
     wide = np.concatenate([joined, joined / 2, joined / 4, joined / 8], axis=1)
     part, _ = write_mix(tmp_path / "part", wide, 44100)
     (tmp_path / "r.json").write_text(
-        '{"seconds": 1, "device": "cpu", "engine": "torch", "threads": 1, "notices": ["a", "a"], "weights": {}}'
+        '{"seconds": 1, "device": "cpu", "engine": "torch", "arithmetic": "tf32", "threads": 1,'
+        ' "notices": ["a", "a"], "weights": {}}'
     )
     (tmp_path / "i.json").write_text('{"channels": 2, "rate": 44100, "seconds": 1}')
     stems = [tmp_path / f"{stem}.wav" for stem in made.stems]
@@ -95,4 +96,5 @@ def test_merge(tmp_path):
     written = read_json(manifest)
     assert written["files"]["drums.wav"]["sha256"] == sha256(stems[0])
     assert (written["key"], written["content"], written["notices"]) == ("k", {"a": 1}, ["a"])
+    assert (written["devices"], written["engines"], written["arithmetics"]) == (["cpu"], ["torch"], ["tf32"])
     assert written["versions"]["demucs"] == "4.1.0"

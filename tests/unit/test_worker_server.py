@@ -76,7 +76,16 @@ def test_a_worker_gives_the_bytes_of_the_job_and_loads_once(tiny, slot, tmp_path
         ask(slot, {**songs[0], "settings": {**songs[0]["settings"], "overlap": 0.5}})
         assert loaded == [1, 1]
     report = json.loads(Path(songs[0]["report"]).read_text())
-    assert set(report) == {"seconds", "audio_seconds", "device", "engine", "threads", "notices", "weights"}
+    assert set(report) == {
+        "seconds",
+        "audio_seconds",
+        "device",
+        "engine",
+        "arithmetic",
+        "threads",
+        "notices",
+        "weights",
+    }
     assert soundfile.info(songs[0]["stems"]).channels == 8
 
 

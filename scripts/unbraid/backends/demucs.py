@@ -19,6 +19,7 @@ class DemucsSession(TorchSession):
     def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         self.networks = [demucs_weights.load(path) for path in verify(folder, model).values()]
+        self.halves = all(isinstance(network, HTDemucs) for network in self.networks)
         for network in self.networks:
             if not isinstance(network, HTDemucs):
                 self.smaller = "The model htdemucs works on much shorter chunks and needs far less."

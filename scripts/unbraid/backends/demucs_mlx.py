@@ -32,6 +32,9 @@ class DemucsMlxSession(DemucsSession):
         exact = settings.get("precision", "exact") == "exact"
         self._converted = [_converted(network, exact=exact) for network in self.networks]
 
+    def fast(self) -> str:
+        return "float16"  # of the attention; the rest is in float32
+
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
         import mlx.core as mx
 

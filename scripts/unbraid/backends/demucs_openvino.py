@@ -21,6 +21,7 @@ from unbraid.grid import Chunk
 from unbraid.threads import ahead
 
 HTDEMUCS = "demucs.htdemucs.HTDemucs"
+ARITHMETIC = {"bf16": "bfloat16", "f32": "float32"}
 UNSAID = {"samplerate": 44100, "segment": 10, "nfft": 4096, "use_train_segment": True, "cac": True}
 """What its arguments are where a file of weights does not say."""
 
@@ -135,6 +136,7 @@ class DemucsOpenvinoSession(Plain):
             )
             self._requests.extend(self._compiled.model.create_infer_request() for _ in range(self.batch + 1))
             self._loaded = index
+            self.arithmetic = ARITHMETIC[self._compiled.precision]
         for request in self._requests:
             request.wait()  # a song that was broken off may have left some at work
         return deque(self._requests)

@@ -45,6 +45,7 @@ class Engine(Protocol):
 
     name: str
     device: str
+    arithmetic: str
     features: int  # of a step of the noise
 
     def separate(self, audio: Audio, text: Audio, anchors: list[Anchor], noise: Audio, seed: int) -> Audio:
@@ -78,7 +79,7 @@ class SamAudioSession(Plain):
 
             torch.set_num_threads(threads)
         self._engine: Engine = self._module.Engine(self._paths, self._options, settings.get("precision", "exact"), on)
-        self.engine, self.device = name, self._engine.device
+        self.engine, self.device, self.arithmetic = name, self._engine.device, self._engine.arithmetic
         self._segment, self._overlap = model.segment or CHUNK, settings["overlap"]
 
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:

@@ -45,6 +45,8 @@ class Engine:
         config = _config(paths)
         self._network = SAMAudio(config)
         _fill(self._network, SAMAudio.sanitize(_read(paths["network"])), paths["network"], precision)
+        kinds = {value.dtype for value in dict(tree_flatten(self._network.parameters())).values()}
+        self.arithmetic = next((name for name in ("bfloat16", "float16") if getattr(mx, name) in kinds), "float32")
         self._processor = SAMAudioProcessor(config.audio_codec.hop_length, config.audio_codec.sample_rate)
         self.features = 2 * config.audio_codec.codebook_dim
 

@@ -38,9 +38,12 @@ class Engine:
     """The network of one model. The interface is `unbraid.backends.sam_audio.Engine`."""
 
     name = "torch"
+    arithmetic = "float32"
 
     def __init__(self, paths: Mapping[str, Path], options: Options, precision: str, device: str) -> None:
-        # Both classes of precision compute in float32: half of it was not measured on real weights.
+        # Both classes of precision compute in float32: half of it was not measured on real weights. Nor TF32, which
+        # torch takes for convolutions unless it is told not to.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.device = device
         self._options = options
         with tempfile.TemporaryDirectory(prefix="unbraid-") as folder:

@@ -75,6 +75,7 @@ class Session(Protocol):
     passes: list[Pass]  # of this song
     device: str
     engine: str
+    arithmetic: str  # what the network computes in: float32, tf32, bfloat16 or float16
     batch: int  # chunks that one call takes
     notices: list[str]  # what a user should know about how this song ran: fallbacks, warnings
 
@@ -115,6 +116,7 @@ class Session(Protocol):
 class Plain:
     """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
 
+    arithmetic = "float32"
     batch: int
     statistics: Statistics
     prompt_file: Path | None
@@ -135,8 +137,12 @@ class Plain:
         raise NotImplementedError
 
     def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
-        """Batch by batch, each of chunks that are shown at one length: only the last ones of a song can differ."""
-        waiting = ahead(shown)
+        for chunks, audio in self.batches(shown):
+            yield from zip(chunks, self.separate(one, audio, chunks), strict=True)
+
+    def batches(self, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[list[Chunk], Audio]]:
+        """What `separate` takes, each of chunks that are shown at one length: only the last ones of a song can differ."""
+        waiting = ahead(shown, self.batch + 1)  # a whole batch, while the network has the last one
         held = next(waiting, None)
         while held is not None:
             group = [held]
@@ -144,8 +150,7 @@ class Plain:
                 if len(group) == self.batch or held[1].shape != group[0][1].shape:
                     break
                 group.append(held)
-            chunks = [chunk for chunk, _ in group]
-            yield from zip(chunks, self.separate(one, np.stack([audio for _, audio in group]), chunks), strict=True)
+            yield [chunk for chunk, _ in group], np.stack([audio for _, audio in group])
 
     def rest(self) -> None:
         pass

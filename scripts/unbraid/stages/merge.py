@@ -78,6 +78,7 @@ def merge(
             },
             "devices": sorted({run["device"] for run in runs}),
             "engines": sorted({run["engine"] for run in runs}),
+            "arithmetics": sorted({run["arithmetic"] for run in runs}),
             "threads": sorted({run["threads"] for run in runs}),
             "notices": list(dict.fromkeys(notice for run in runs for notice in run["notices"])),
             "versions": versions(),

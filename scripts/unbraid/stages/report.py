@@ -52,6 +52,8 @@ def report(
             "models": sorted({separation["model"] for separation in separations.values()}),
             "devices": sorted({device for separation in separations.values() for device in separation["devices"]}),
             "engines": sorted({engine for separation in separations.values() for engine in separation["engines"]}),
+            # Stems that were stored before this was recorded say nothing of it.
+            "arithmetics": sorted({one for made in separations.values() for one in made.get("arithmetics", [])}),
             "frames": source["frames"],
             "rate": source["rate"],
             "channels": source["channels"],

@@ -61,7 +61,7 @@ def separate(
     prompt: what stage prompt wrote, for a model that is asked in words.
     session: of this model, folder, settings, device and threads, where one is loaded already; it stays open.
     show: makes what shows progress, of the seconds of audio to do and a label.
-    Writes `report` last: seconds, audio seconds, device, engine and notices.
+    Writes `report` last: seconds, audio seconds, device, engine, its arithmetic, and notices.
     """
     begun = time.monotonic()
     statistics = read_statistics(info)
@@ -81,6 +81,7 @@ def separate(
         with replacing(stems) as partial:
             _passes(session, mix, partial, statistics, start, stop, len(model.stems), temp_dir, progress)
         device_used, engine, notices = session.device, session.engine, session.notices
+        arithmetic = session.arithmetic
     write_json(
         report,
         {
@@ -88,6 +89,7 @@ def separate(
             "audio_seconds": round(audio_seconds, 3),
             "device": device_used,
             "engine": engine,
+            "arithmetic": arithmetic,
             "threads": threads,
             "notices": notices,
             "weights": read_json(folder / "model.json")["weights"] if model.weights else {},
