@@ -33,14 +33,11 @@ class Behind(AbstractContextManager["Behind[Item]"], Generic[Item]):
 
     def __init__(self, consume: Callable[[Iterator[Item]], None], depth: int = DEPTH) -> None:
         self._queue: Queue[Any] = Queue(depth)
-        self._end = object()
+        self._end: Any = object()
         self._pool = ThreadPoolExecutor(1)
         self._done = self._pool.submit(consume, iter(self._queue.get, self._end))
 
     def put(self, item: Item) -> None:
-        self._put(item)
-
-    def _put(self, item: object) -> None:
         while not self._done.done():
             try:
                 return self._queue.put(item, timeout=GLANCE)
@@ -53,7 +50,7 @@ class Behind(AbstractContextManager["Behind[Item]"], Generic[Item]):
     ) -> None:
         try:
             if error is None:
-                self._put(self._end)
+                self.put(self._end)
                 self._done.result()
         finally:
             while not self._done.done():
