@@ -223,8 +223,8 @@ def separate_input(wildcards):
     return files
 
 
+# Snakemake knows where jobs run, and with how many cores, only when it makes the DAG.
 def gpu_of_separation():
-    # Snakemake knows where jobs run only when it makes the DAG.
     return int(shares.uses_gpu(settings.device, here=workflow.local_exec))
 
 
@@ -237,6 +237,24 @@ def separate_threads(wildcards):
         gpu=bool(gpu_of_separation()),
         seconds=plan.mixes[segments.mix].duration / segments.count,
         cores=workflow.cores or THREADS,
+    )
+
+
+def separate_cores(wildcards):
+    return shares.reserved(
+        separate_threads(wildcards),
+        gpu=bool(gpu_of_separation()),
+        here=workflow.local_exec,
+    )
+
+
+def separate_percent(wildcards):
+    return shares.percent(
+        separate_threads(wildcards),
+        workflow.cores or THREADS,
+        memory=shares.MEMORY,
+        gpu=bool(gpu_of_separation()),
+        here=workflow.local_exec,
     )
 
 

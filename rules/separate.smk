@@ -1,4 +1,4 @@
-# The job computes with params.threads even where Snakemake grants it fewer, since their number may decide the last bits.
+# The job computes with params.threads even where Snakemake grants it fewer: their number may decide the last bits.
 # More, by --set-threads, is a choice: it is faster, and may change the last bits (below -100 dB).
 rule separate:
     input:
@@ -10,16 +10,17 @@ rule separate:
         f"{LOGS}/separate/{{key}}/{{part}}.log",
     conda:
         lambda wildcards: stack_of(plan.works[wildcards.key])
-    threads: separate_threads
+    threads: separate_cores
     resources:
         gpu=lambda wildcards: gpu_of_separation(),
-        mem_mb=6000,
+        machine_percent=separate_percent,
+        mem_mb=shares.MEMORY,
     params:
         task=told(separate_task),
         song=told(lambda wildcards: plan.works[wildcards.key].segments.song),
         segments=told(lambda wildcards: plan.works[wildcards.key].segments.count),
         warm=told(lambda wildcards: is_warm(plan.works[wildcards.key].model)),
-        threads=THREADS,
+        threads=told(separate_threads),
     message:
         "{params.song}: separating segment {wildcards.part} of {params.segments}, from 0"
     script:
