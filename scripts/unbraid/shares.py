@@ -51,4 +51,5 @@ def percent(threads: int, cores: int, *, memory: int, gpu: bool, here: bool) -> 
     """
     if gpu or not here:
         return 0
-    return min(100, max(100 * threads // cores, 100 * memory // (psutil.virtual_memory().total // 2**20)))
+    total = int(psutil.virtual_memory().total) // 2**20
+    return min(100, max(100 * threads // cores, 100 * memory // total))
