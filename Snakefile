@@ -17,6 +17,7 @@ include: "rules/merge.smk"
 include: "rules/ensemble.smk"
 include: "rules/deliver.smk"
 include: "rules/report.smk"
+include: "rules/cache.smk"
 
 
 rule all:

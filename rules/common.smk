@@ -8,7 +8,7 @@ from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from unbraid import keys, lock, shares, targets
+from unbraid import keys, lock, shares, store, targets
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
@@ -152,6 +152,16 @@ def song_targets(song):
         *preview_files(song),
         f"{RESULTS}/{song}/qc.json",
         f"{RESULTS}/{song}/provenance.json",
+    ]
+
+
+def uses_of(jobs):
+    """The keys of the store that the songs were made of which these jobs delivered: (key, song, there before)."""
+    songs = {job.wildcards.song for job in jobs if job.rule.name.startswith("deliver_")}
+    return [
+        (key, song, before)
+        for song in sorted(songs)
+        for key, before in plan.songs[song].kept.items()
     ]
 
 

@@ -72,6 +72,9 @@ class Config(BaseModel):
     store: Folder = Field("store", description="folder of the lasting outputs; working directories may share it")
     models: Folder = Field("models", description="folder of the models; working directories may share it")
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
+    track_access: bool = Field(
+        True, description="whether the store notes which runs used what; false leaves it at the time of its files"
+    )
     worker: bool = Field(
         True,
         description="on keeps each loaded network in a process for the run's other songs; off loads it in every job",

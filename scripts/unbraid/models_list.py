@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from unbraid.catalogue import Model
 from unbraid.errors import UnbraidError, suggest
+from unbraid.tables import aligned
 
 COLUMNS = ("name", "backend", "architecture", "stems", "SDR, dB", "licence")
 LONGEST = 40  # characters of a licence; model.json has it whole
@@ -60,10 +61,7 @@ def _nearest(models: Mapping[str, Model], words: list[str]) -> str:
 
 def table(models: list[Model]) -> str:
     """The models, a line each."""
-    rows = [COLUMNS, *(_row(model) for model in models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
+    return aligned([COLUMNS, *(_row(model) for model in models)])
 
 
 def _row(model: Model) -> tuple[str, ...]:

@@ -120,6 +120,12 @@ class PlannedSong:
     ensembles: dict[str, PlannedEnsemble]
     stems: dict[str, tuple[Source, ...]]
 
+    @property
+    def kept(self) -> dict[str, bool]:
+        """The keys of the store that the song is made of, and whether each was finished before this run."""
+        made: list[Separation | PlannedEnsemble] = [*self.separations.values(), *self.ensembles.values()]
+        return {one.key: one.complete for one in made}
+
 
 @dataclass
 class Plan:

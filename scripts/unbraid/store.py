@@ -1,0 +1,138 @@
+"""The store as a cache: the keys that it holds, when each was last used and for which song, and whether each is whole.
+
+A key is a folder of stems, whole once its manifest is there. A file of its name in `used/` has a line for each run that used
+it; the file system's own time of access is often switched off, and a backup changes it.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unbraid.files import read_json, sha256
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key in the store.
+
+    stage: that made it; empty for one that is not finished. model: empty where there is none. size: in bytes.
+    hits: runs that found it finished. song: the one that used it last, where that is known.
+    """
+
+    key: str
+    stage: str
+    model: str
+    size: int
+    created: datetime
+    used: datetime
+    hits: int
+    song: str
+
+
+def entries(store: Path) -> list[Entry]:
+    """What the store holds, least recently used first."""
+    found = [entry for folder in _folders(store) if (entry := _entry(store, folder))]
+    return sorted(found, key=lambda entry: (entry.used, entry.key))
+
+
+def record(store: Path, uses: Iterable[tuple[str, str, bool]]) -> None:
+    """Note what a run has used: (key, song, whether the key was finished before). Raises: OSError."""
+    (store / "used").mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for key, song, hit in uses:
+        line = json.dumps({"time": now, "song": song, "hit": hit})
+        # One write to the end of a file: several runs may do so at once.
+        with open(store / "used" / key, "ab", buffering=0) as file:
+            file.write(line.encode() + b"\n")
+
+
+def damage(store: Path, key: str) -> str:
+    """What is wrong with a key's files; empty for one that is whole, and for one that is not finished."""
+    folder = store / "stems" / key
+    try:
+        written = read_json(folder / MANIFEST)["files"].items()
+        files = {str(name): (file["bytes"], file["sha256"]) for name, file in written}
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return f"{MANIFEST} cannot be read"
+    for name, (size, digest) in files.items():
+        try:
+            if (folder / name).stat().st_size != size:
+                return f"{name} has another size"
+            if sha256(folder / name) != digest:
+                return f"{name} has changed"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+    return ""
+
+
+def remove(store: Path, key: str) -> None:
+    """Take a key out of the store, whole: it is renamed first, so that nobody ever finds half of it. Raises: OSError."""
+    place = store / "removed" / f"{key}.{secrets.token_hex(4)}"
+    place.parent.mkdir(exist_ok=True)
+    os.rename(store / "stems" / key, place)
+    shutil.rmtree(place)
+    (store / "used" / key).unlink(missing_ok=True)
+
+
+def _folders(store: Path) -> list[Path]:
+    try:
+        return sorted(path for path in (store / "stems").iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _entry(store: Path, folder: Path) -> Entry | None:
+    """None for one that has gone meanwhile."""
+    try:
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        changed = max(path.stat().st_mtime for path in (folder, *folder.glob(MANIFEST)))
+    except FileNotFoundError:
+        return None
+    when, uses = datetime.fromtimestamp(changed, UTC), _uses(store / "used" / folder.name)
+    manifest = _manifest(folder)
+    return Entry(
+        folder.name,
+        manifest.get("stage", ""),
+        manifest.get("model", ""),
+        size,
+        datetime.fromisoformat(manifest["created"]) if "created" in manifest else when,
+        max([when, *(datetime.fromisoformat(use["time"]) for use in uses)]),
+        sum(use["hit"] for use in uses),
+        uses[-1]["song"] if uses else "",
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(folder / MANIFEST))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _uses(path: Path) -> list[dict[str, Any]]:
+    """The lines that are whole: on some network file systems two that are written at once may spoil each other."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    uses = []
+    for line in lines:
+        try:
+            use = json.loads(line)
+            datetime.fromisoformat(use["time"])
+            uses.append({"time": use["time"], "song": str(use["song"]), "hit": bool(use["hit"])})
+        except (ValueError, LookupError, TypeError):
+            continue
+    return uses

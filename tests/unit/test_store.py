@@ -1,0 +1,146 @@
+"""The store as a cache: what is listed, noted, found damaged and taken out."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from unbraid import cache, store
+from unbraid.files import sha256, write_json
+
+LONG_AGO = datetime(2020, 1, 2, 3, 4, tzinfo=UTC)
+
+
+def keep(place, key, sizes=None, model="htdemucs", created=LONG_AGO, finished=True):
+    """A key with files of these sizes, made at `created`."""
+    folder = place / "stems" / key
+    folder.mkdir(parents=True)
+    for name, size in (sizes or {"vocals.wav": 10}).items():
+        (folder / name).write_bytes(b"x" * size)
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in folder.iterdir()}
+    manifest = {"stage": "merge", "model": model, "created": created.isoformat(), "files": files}
+    if finished:
+        write_json(folder / store.MANIFEST, manifest)
+    for path in (folder, *folder.glob(store.MANIFEST)):
+        os.utime(path, (created.timestamp(), created.timestamp()))
+    return folder
+
+
+def test_a_store_that_is_not_there_holds_nothing(tmp_path):
+    assert store.entries(tmp_path / "none") == []
+    assert "holds nothing" in cache.listing(tmp_path / "none")
+    assert cache.verify(tmp_path).endswith("0 keys in " + str(tmp_path) + ", 0 damaged.")
+
+
+def test_an_entry_tells_what_a_key_is_and_takes(tmp_path):
+    folder = keep(tmp_path, "htdemucs-1", {"vocals.wav": 1000, "drums.wav": 2000})
+    (entry,) = store.entries(tmp_path)
+    assert (entry.key, entry.stage, entry.model, entry.song, entry.hits) == ("htdemucs-1", "merge", "htdemucs", "", 0)
+    assert entry.size == 3000 + (folder / store.MANIFEST).stat().st_size
+    assert entry.created == entry.used == LONG_AGO
+
+
+def test_uses_are_noted_with_their_song_and_hits_are_counted(tmp_path):
+    keep(tmp_path, "a")
+    store.record(tmp_path, [("a", "first", False)])
+    store.record(tmp_path, [("a", "album/second", True)])
+    store.record(tmp_path, [("a", "Ünï ✓", True)])
+    (entry,) = store.entries(tmp_path)
+    assert (entry.hits, entry.song) == (2, "Ünï ✓")
+    assert entry.created == LONG_AGO
+    assert timedelta(0) <= datetime.now(UTC) - entry.used < timedelta(minutes=1)
+
+
+def test_without_notes_the_time_of_the_files_serves(tmp_path):
+    folder = keep(tmp_path, "a")
+    later = LONG_AGO + timedelta(days=40)
+    os.utime(folder / store.MANIFEST, (later.timestamp(), later.timestamp()))
+    assert store.entries(tmp_path)[0].used == later
+
+
+def test_the_least_recently_used_comes_first(tmp_path):
+    for day, key in enumerate("abc"):
+        keep(tmp_path, key, created=LONG_AGO + timedelta(days=day))
+    store.record(tmp_path, [("a", "song", True)])
+    assert [entry.key for entry in store.entries(tmp_path)] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"{", b"[]", b'{"time": "soon", "song": "s", "hit": true}', b'{"time": 3}', b"null"]
+)
+def test_a_note_that_is_spoilt_costs_itself_only(tmp_path, line):
+    keep(tmp_path, "a")
+    store.record(tmp_path, [("a", "song", True)])
+    with open(tmp_path / "used/a", "ab") as file:
+        file.write(line + b"\n")
+    store.record(tmp_path, [("a", "next", True)])
+    (entry,) = store.entries(tmp_path)
+    assert (entry.song, entry.hits) == ("next", 2)
+
+
+def test_what_is_not_finished_is_listed_as_such_and_never_called_damaged(tmp_path):
+    keep(tmp_path, "a", finished=False)
+    (entry,) = store.entries(tmp_path)
+    assert (entry.stage, entry.model) == ("", "")
+    assert "(unfinished)" in cache.listing(tmp_path)
+    assert store.damage(tmp_path, "a") == ""
+    cache.verify(tmp_path)
+    assert len(store.entries(tmp_path)) == 1
+
+
+def flip(folder):
+    content = bytearray((folder / "vocals.wav").read_bytes())
+    content[3] ^= 1
+    (folder / "vocals.wav").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (flip, "vocals.wav has changed"),
+        (lambda folder: (folder / "vocals.wav").write_bytes(b"short"), "vocals.wav has another size"),
+        (lambda folder: (folder / "vocals.wav").unlink(), "vocals.wav is missing"),
+        (lambda folder: (folder / store.MANIFEST).write_text("{"), "manifest.json cannot be read"),
+        (lambda folder: (folder / store.MANIFEST).write_text(json.dumps({"files": 3})), "manifest.json cannot be read"),
+    ],
+)
+def test_a_damaged_key_is_found_told_and_taken_out_whole(tmp_path, spoil, problem):
+    keep(tmp_path, "good")
+    folder = keep(tmp_path, "bad")
+    store.record(tmp_path, [("bad", "song", True)])
+    assert store.damage(tmp_path, "bad") == ""
+    spoil(folder)
+    assert store.damage(tmp_path, "bad") == problem
+    text = cache.verify(tmp_path)
+    assert f"bad: {problem}" in text
+    assert text.endswith("2 keys in " + str(tmp_path) + ", 1 damaged.")
+    assert [entry.key for entry in store.entries(tmp_path)] == ["good"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [store.MANIFEST, "vocals.wav"]
+
+
+def test_a_key_that_is_taken_out_is_never_seen_in_part(tmp_path, monkeypatch):
+    keep(tmp_path, "a")
+
+    def fail(path):
+        assert store.entries(tmp_path) == []
+        raise OSError("the power went")
+
+    monkeypatch.setattr(store.shutil, "rmtree", fail)
+    with pytest.raises(OSError, match="power"):
+        store.remove(tmp_path, "a")
+    assert store.entries(tmp_path) == []
+
+
+def test_a_key_that_goes_while_the_store_is_listed_is_passed_over(tmp_path, monkeypatch):
+    folders = store._folders(tmp_path)
+    keep(tmp_path, "a")
+    monkeypatch.setattr(store, "_folders", lambda place: [*folders, place / "stems/gone", place / "stems/a"])
+    assert [entry.key for entry in store.entries(tmp_path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0.00 B"), (999, "999 B"), (1_234_567, "1.23 MB"), (5 * 10**9, "5.00 GB")]
+)
+def test_sizes_are_for_people(count, text):
+    assert cache.size(count) == text
