@@ -25,21 +25,3 @@ rule cache_verify:
         "Verifying the store"
     script:
         "../scripts/cache_verify.py"
-
-
-# Which keys a run used is known when it ends; a dry run ends without this.
-def note_uses():
-    if not settings.track_access:
-        return
-    try:
-        store.record(Path(settings.store), uses_of(workflow.dag.finished_jobs))
-    except OSError as error:
-        logger.warning(f"The store cannot note what was used: {error}")
-
-
-onsuccess:
-    note_uses()
-
-
-onerror:
-    note_uses()

@@ -46,6 +46,24 @@ onstart:
         raise WorkflowError(str(error)) from None
 
 
+# Which keys a run used is known when it ends; a dry run ends without this.
+def note_uses():
+    if not settings.track_access:
+        return
+    try:
+        store.record(Path(settings.store), uses_of(workflow.dag.finished_jobs))
+    except OSError as error:
+        logger.warning(f"The store cannot note what was used: {error}")
+
+
+onsuccess:
+    note_uses()
+
+
+onerror:
+    note_uses()
+
+
 WORK, RESULTS, LOGS = "work", "results", "logs"
 STEMS = f"{settings.store}/stems"
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
