@@ -7,6 +7,7 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/common.smk"
+include: "rules/hooks.smk"
 include: "rules/model.smk"
 include: "rules/convert.smk"
 include: "rules/segment.smk"

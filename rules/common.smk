@@ -8,7 +8,7 @@ from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from unbraid import keys, lock, shares, store, targets
+from unbraid import keys, shares, targets
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
@@ -36,32 +36,6 @@ config.update(settings.model_dump())
 
 # Snakemake takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
 PeriodicityDetector.is_periodic = lambda detector, value: None
-
-
-# Before the first job, and so neither in a dry run nor in a remote job.
-onstart:
-    try:
-        lock.hold(Path(".snakemake/unbraid.lock"))
-    except UnbraidError as error:
-        raise WorkflowError(str(error)) from None
-
-
-# Which keys a run used is known when it ends; a dry run ends without this.
-def note_uses():
-    if not settings.track_access:
-        return
-    try:
-        store.record(Path(settings.store), uses_of(workflow.dag.finished_jobs))
-    except OSError as error:
-        logger.warning(f"The store cannot note what was used: {error}")
-
-
-onsuccess:
-    note_uses()
-
-
-onerror:
-    note_uses()
 
 
 WORK, RESULTS, LOGS = "work", "results", "logs"
@@ -173,16 +147,6 @@ def song_targets(song):
     ]
 
 
-def uses_of(jobs):
-    """The keys of the store that the songs were made of which these jobs delivered: (key, song, there before)."""
-    songs = {job.wildcards.song for job in jobs if job.rule.name.startswith("deliver_")}
-    return [
-        (key, song, before)
-        for song in sorted(songs)
-        for key, before in plan.songs[song].kept.items()
-    ]
-
-
 def model_targets(songs):
     made = [
         separation
@@ -252,37 +216,16 @@ def separate_input(wildcards):
 
 
 # Snakemake knows where jobs run, and with how many cores, only when it makes the DAG.
-def gpu_of_separation():
-    return int(shares.uses_gpu(settings.device, here=workflow.local_exec))
-
-
-def separate_threads(wildcards):
+def share_of(wildcards):
     separation = plan.works[wildcards.key]
     segments = separation.segments
-    return shares.threads(
+    return shares.share(
         separation.model.backend,
         separation.settings,
-        gpu=bool(gpu_of_separation()),
+        settings.device,
+        here=workflow.local_exec,
         seconds=plan.mixes[segments.mix].duration / segments.count,
         cores=workflow.cores or THREADS,
-    )
-
-
-def separate_cores(wildcards):
-    return shares.reserved(
-        separate_threads(wildcards),
-        gpu=bool(gpu_of_separation()),
-        here=workflow.local_exec,
-    )
-
-
-def separate_percent(wildcards):
-    return shares.percent(
-        separate_threads(wildcards),
-        workflow.cores or THREADS,
-        memory=shares.MEMORY,
-        gpu=bool(gpu_of_separation()),
-        here=workflow.local_exec,
     )
 
 

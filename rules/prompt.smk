@@ -10,7 +10,9 @@ rule prompt:
         lambda wildcards: stack_of(plan.prompts[wildcards.key])
     threads: THREADS
     resources:
-        gpu=lambda wildcards: gpu_of_separation(),
+        gpu=lambda wildcards: int(
+            shares.uses_gpu(settings.device, here=workflow.local_exec)
+        ),
         mem_mb=4000,
     params:
         task=told(prompt_task),

@@ -10,17 +10,17 @@ rule separate:
         f"{LOGS}/separate/{{key}}/{{part}}.log",
     conda:
         lambda wildcards: stack_of(plan.works[wildcards.key])
-    threads: separate_cores
+    threads: lambda wildcards: share_of(wildcards).cores
     resources:
-        gpu=lambda wildcards: gpu_of_separation(),
-        machine_percent=separate_percent,
+        gpu=lambda wildcards: share_of(wildcards).gpu,
+        machine_percent=lambda wildcards: share_of(wildcards).percent,
         mem_mb=shares.MEMORY,
     params:
         task=told(separate_task),
         song=told(lambda wildcards: plan.works[wildcards.key].segments.song),
         segments=told(lambda wildcards: plan.works[wildcards.key].segments.count),
         warm=told(lambda wildcards: is_warm(plan.works[wildcards.key].model)),
-        threads=told(separate_threads),
+        threads=told(lambda wildcards: share_of(wildcards).threads),
     message:
         "{params.song}: separating segment {wildcards.part} of {params.segments}, from 0"
     script:

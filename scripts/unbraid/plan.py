@@ -6,7 +6,6 @@ Pure Python; its only I/O is one memoised probe per song and, where asked, one l
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from unbraid import keys
@@ -20,7 +19,6 @@ from unbraid.recipes import ENSEMBLE, Ensemble, Linear, Recipe, Step, Term
 from unbraid.songs import Song
 
 PREVIEWED = 120.0  # seconds of a segment that is heard before its song is done, where nothing is configured
-MANIFEST = "manifest.json"  # written last: a key of the store is complete when it is there
 
 
 class Probed(Protocol):
@@ -321,13 +319,3 @@ def _sources(linear: Linear, mix: Mix, made: Mapping[str, str]) -> tuple[Source,
 
     # The order is the recipe's: sums of floats depend on it, and so do keys.
     return tuple(source(term, coefficient) for term, coefficient in linear.items())
-
-
-def complete_in(store: Path) -> Callable[[str, tuple[str, ...]], bool]:
-    """Whether a key with these stems is whole in this store."""
-
-    def complete(key: str, stems: tuple[str, ...]) -> bool:
-        folder = store / "stems" / key
-        return all((folder / name).is_file() for name in (MANIFEST, *(f"{stem}.wav" for stem in stems)))
-
-    return complete

@@ -15,8 +15,9 @@ from unbraid.audio.probe import Probes
 from unbraid.config import Config, load
 from unbraid.errors import UnbraidError
 from unbraid.models import Models
-from unbraid.plan import Plan, Planner, complete_in
+from unbraid.plan import Plan, Planner
 from unbraid.songs import Song, collect
+from unbraid.store import complete_in
 
 DEMO = "demo"
 

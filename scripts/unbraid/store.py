@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from unbraid.files import read_json, sha256
 
-MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"  # written last: a key of the store is complete when it is there
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,16 @@ class Entry:
     used: datetime
     hits: int
     song: str
+
+
+def complete_in(store: Path) -> Callable[[str, tuple[str, ...]], bool]:
+    """Whether a key with these stems is whole in this store."""
+
+    def complete(key: str, stems: tuple[str, ...]) -> bool:
+        folder = store / "stems" / key
+        return all((folder / name).is_file() for name in (MANIFEST, *(f"{stem}.wav" for stem in stems)))
+
+    return complete
 
 
 def entries(store: Path) -> list[Entry]:

@@ -37,9 +37,9 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 3) -> tu
     model = planned[0].model
     level = Statistics(max(lengths), model.rate, model.channels, mean=0.0, std=1.0, peak=1.0)
     device, seconds = settings["device"], lengths[0] / model.rate / planned[0].segments.count
-    gpu = shares.uses_gpu(device, here=True)
-    threads = shares.threads(model.backend, planned[0].settings, gpu=gpu, seconds=seconds, cores=os.cpu_count() or 1)
-    session = load(model, MODELS / model.name, planned[0].settings, device, threads)
+    cpus = os.cpu_count() or 1
+    share = shares.share(model.backend, planned[0].settings, device, here=True, seconds=seconds, cores=cpus)
+    session = load(model, MODELS / model.name, planned[0].settings, device, share.threads)
     session.begin(level)
     count = sum(
         len(one.grid.touching(frames, start, stop))

@@ -18,8 +18,9 @@ import soundfile
 
 import environment
 import tables
-from unbraid.plan import MANIFEST, Plan
+from unbraid.plan import Plan
 from unbraid.setup import set_up
+from unbraid.store import MANIFEST
 
 HOME = Path(__file__).parents[2]
 STAGES = ["convert", "segment", "separate", "merge", "deliver", "report"]

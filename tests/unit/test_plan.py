@@ -8,7 +8,7 @@ from unbraid.backends import registry
 from unbraid.catalogue import Model, Source, Weights
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
-from unbraid.plan import MANIFEST, Planner, complete_in
+from unbraid.plan import Planner
 from unbraid.recipes import compile_recipe
 from unbraid.songs import Song
 
@@ -185,16 +185,6 @@ def test_songs_may_have_their_own_recipe_and_preset():
     assert (made.songs["t"].recipe.name, made.songs["t"].preset) == ("two", "q")
     assert set(made.recipes) == {"one", "two"}
     assert set(made.models) == {"net", "other"}
-
-
-def test_a_key_is_complete_once_its_manifest_and_all_its_stems_are_there(tmp_path):
-    complete = complete_in(tmp_path)
-    (tmp_path / "stems" / "k").mkdir(parents=True)
-    (tmp_path / "stems" / "k" / "vocals.wav").touch()
-    assert not complete("k", ("vocals",))
-    (tmp_path / "stems" / "k" / MANIFEST).touch()
-    assert complete("k", ("vocals",))
-    assert not complete("k", ("vocals", "drums"))
 
 
 def test_a_model_without_weights_has_nothing_to_set():

@@ -5,24 +5,56 @@ from types import SimpleNamespace
 import pytest
 
 from unbraid import shares
+from unbraid.shares import Share
 
 FAST, EXACT = {"precision": "fast"}, {"precision": "exact"}
 
 
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    """One with 32 GB and no GPU."""
+    monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=32000 * 2**20))
+    monkeypatch.setattr(shares, "may_have_gpu", lambda: False)
+
+
+def given(backend="demucs", settings=FAST, device="auto", here=True, seconds=240.0, cores=8):
+    return shares.share(backend, settings, device, here=here, seconds=seconds, cores=cores)
+
+
 @pytest.mark.parametrize(
-    ("seconds", "cores", "given"),
-    [(240, 8, 8), (240, 12, 8), (10, 8, 2), (30, 16, 4), (10, 32, 8), (240, 1, 2), (0, 8, 2)],
+    ("seconds", "cores", "threads"),
+    [(240, 8, 8), (240, 12, 12), (10, 8, 2), (30, 16, 4), (10, 32, 8), (240, 1, 2), (0, 8, 2)],
 )
-def test_each_core_gets_a_chunk_where_chunks_are_apart(seconds, cores, given):
-    assert shares.threads("demucs", FAST, gpu=False, seconds=seconds, cores=cores) == given
+def test_each_core_gets_a_chunk_where_chunks_are_apart(seconds, cores, threads):
+    assert given(seconds=seconds, cores=cores).threads == threads
 
 
 @pytest.mark.parametrize(
-    ("backend", "settings", "gpu"),
-    [("demucs", EXACT, False), ("demucs", FAST, True), ("demucs", {**FAST, "engine": "torch"}, False), ("spleeter", FAST, False)],
-)  # fmt: skip
-def test_threads_that_would_change_bits_are_always_as_many(backend, settings, gpu):
-    assert shares.threads(backend, settings, gpu=gpu, seconds=600, cores=32) == shares.THREADS
+    ("backend", "settings"), [("demucs", EXACT), ("demucs", {**FAST, "engine": "torch"}), ("spleeter", FAST)]
+)
+def test_threads_that_would_change_bits_are_always_as_many(backend, settings):
+    assert given(backend, settings, seconds=600, cores=32).threads == shares.THREADS
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores", "reserved", "percent"),
+    [(FAST, 2, 1, 100), (FAST, 8, 7, 100), (EXACT, 8, 1, 25), (EXACT, 1, 1, 100), (EXACT, 32, 1, 18)],
+)
+def test_other_stages_have_a_core_beside_separations_which_never_take_more_than_the_machine(
+    settings, cores, reserved, percent
+):
+    found = given(settings=settings, cores=cores)
+    assert (found.gpu, found.cores, found.percent) == (0, reserved, percent)
+
+
+def test_a_machine_with_little_memory_separates_one_song_at_a_time(monkeypatch):
+    monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
+    assert given(settings=EXACT, cores=16).percent == 75
+
+
+def test_elsewhere_a_separation_is_given_all_that_it_uses_and_nothing_of_this_machine():
+    assert given(device="cpu", here=False, cores=4) == Share(gpu=0, threads=4, cores=4, percent=0)
+    assert given(device="cuda", cores=32) == Share(gpu=1, threads=2, cores=2, percent=0)
 
 
 @pytest.mark.parametrize(
@@ -33,21 +65,4 @@ def test_threads_that_would_change_bits_are_always_as_many(backend, settings, gp
 def test_a_gpu_is_asked_for_where_there_may_be_one(monkeypatch, device, here, there, asked):
     monkeypatch.setattr(shares, "may_have_gpu", lambda: there)
     assert shares.uses_gpu(device, here=here) is asked
-
-
-@pytest.mark.parametrize(
-    ("threads", "cores", "gpu", "here", "reserved", "percent"),
-    [(2, 2, False, True, 1, 100), (8, 8, False, True, 7, 100), (2, 8, False, True, 1, 25), (2, 1, False, True, 1, 100),
-     (2, 32, False, True, 1, 18), (2, 8, True, True, 2, 0), (8, 8, False, False, 8, 0)],
-)  # fmt: skip
-def test_other_stages_have_a_core_beside_separations_which_never_take_more_than_the_machine(
-    monkeypatch, threads, cores, gpu, here, reserved, percent
-):
-    monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=32000 * 2**20))
-    assert shares.reserved(threads, gpu=gpu, here=here) == reserved
-    assert shares.percent(threads, cores, memory=6000, gpu=gpu, here=here) == percent
-
-
-def test_a_machine_with_little_memory_separates_one_song_at_a_time(monkeypatch):
-    monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
-    assert shares.percent(2, 16, memory=6000, gpu=False, here=True) == 75
+    assert given(device=device, here=here).gpu == asked

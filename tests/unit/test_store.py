@@ -27,6 +27,16 @@ def keep(place, key, sizes=None, model="htdemucs", created=LONG_AGO, finished=Tr
     return folder
 
 
+def test_a_key_is_complete_once_its_manifest_and_all_its_stems_are_there(tmp_path):
+    complete = store.complete_in(tmp_path)
+    (tmp_path / "stems" / "k").mkdir(parents=True)
+    (tmp_path / "stems" / "k" / "vocals.wav").touch()
+    assert not complete("k", ("vocals",))
+    (tmp_path / "stems" / "k" / store.MANIFEST).touch()
+    assert complete("k", ("vocals",))
+    assert not complete("k", ("vocals", "drums"))
+
+
 def test_a_store_that_is_not_there_holds_nothing(tmp_path):
     assert store.entries(tmp_path / "none") == []
     assert "holds nothing" in cache.listing(tmp_path / "none")

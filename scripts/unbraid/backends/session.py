@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ class Session(Protocol):
         """Free the device's memory."""
 
 
-class Plain:
+class Plain(ABC):
     """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
 
     arithmetic = "float32"
@@ -124,7 +125,7 @@ class Plain:
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
         self.statistics, self.prompt_file = statistics, prompt_file
 
-    def survey(self, blocks: Iterator[Audio]) -> None:
+    def survey(self, blocks: Iterator[Audio]) -> None:  # noqa: B027 (to do nothing is the usual)
         pass
 
     def level(self) -> tuple[np.float32, np.float32]:
@@ -133,8 +134,8 @@ class Plain:
     def valid_length(self, one: Pass, length: int) -> int:
         return length
 
-    def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
-        raise NotImplementedError
+    @abstractmethod
+    def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio: ...
 
     def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
         for chunks, audio in self.batches(shown):
@@ -152,7 +153,7 @@ class Plain:
                 group.append(held)
             yield [chunk for chunk, _ in group], np.stack([audio for _, audio in group])
 
-    def rest(self) -> None:
+    def rest(self) -> None:  # noqa: B027 (to do nothing is the usual)
         pass
 
 
