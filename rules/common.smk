@@ -224,6 +224,7 @@ def share_of(wildcards):
         separation.settings,
         settings.device,
         here=workflow.local_exec,
+        warm=is_warm(separation.model),
         seconds=plan.mixes[segments.mix].duration / segments.count,
         cores=workflow.cores or THREADS,
     )
@@ -241,7 +242,7 @@ def network_task(separation):
 
 
 def is_warm(model):
-    return registry.find(model.backend).warm
+    return settings.worker and registry.find(model.backend).warm
 
 
 def prompt_file(key):

@@ -21,6 +21,7 @@ rule separate:
         segments=told(lambda wildcards: plan.works[wildcards.key].segments.count),
         warm=told(lambda wildcards: is_warm(plan.works[wildcards.key].model)),
         threads=told(lambda wildcards: share_of(wildcards).threads),
+        joint=told(lambda wildcards: share_of(wildcards).joint),
     message:
         "{params.song}: separating segment {wildcards.part} of {params.segments}, from 0"
     script:

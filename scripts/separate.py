@@ -17,9 +17,10 @@ with job(snakemake.log[0], "separate", params.song, config["log_level"]):
         "index": part,
         "device": config["device"],
         "threads": max(snakemake.threads, params.threads),
+        "joint": params.joint,
         "temp_dir": config["temp_dir"].replace("${song}", params.song),
         "prompt": snakemake.input.get("prompt"),
         "label": f"{params.song} {part + 1}/{params.segments}",
         "trace": str(trace_file(snakemake.log[0])),
     }
-    separate(task, warm=config["worker"] and params.warm)
+    separate(task, warm=params.warm)

@@ -21,31 +21,45 @@ SIDE_BY_SIDE = 4
 @dataclass(frozen=True)
 class Share:
     """gpu: GPUs. threads: that it computes with. cores: that Snakemake sets aside for it. percent: of this machine.
+    joint: whether one worker computes for several such jobs together.
 
-    On this machine's CPU one core fewer is set aside than it uses, so that what comes before and after it for other songs
-    goes on beside it; else cores would be idle between one separation and the next. Separations together never take more
-    than all of the CPU or of the memory, which is what `percent` is of.
+    On this machine's CPU less is set aside than is used, so that what comes before and after it for other songs goes on
+    beside it; else cores would be idle between one separation and the next. Separations together never take more than all
+    of the CPU or of the memory, which is what `percent` is of.
     """
 
     gpu: int
     threads: int
     cores: int
     percent: int
+    joint: bool
 
 
-def share(backend: str, settings: dict[str, Any], device: str, *, here: bool, seconds: float, cores: int) -> Share:
+def share(
+    backend: str, settings: dict[str, Any], device: str, *, here: bool, warm: bool, seconds: float, cores: int
+) -> Share:
     """Of the separation of a segment of `seconds`, in a run that was given `cores`.
 
-    settings: of the separation. here: it will run on this machine, whose devices are known.
+    settings: of the separation. here: it will run on this machine, whose devices are known. warm: in a worker.
     """
     if uses_gpu(device, here=here):
-        return Share(1, THREADS, THREADS, 0)
-    threads = _threads(backend, settings, seconds, cores)
+        return Share(1, THREADS, THREADS, 0, warm and registry.find(backend).joint)
+    apart = _apart(backend, settings)
+    chunks = int(seconds / CHUNK) + 1
     if not here:
-        return Share(0, threads, threads, 0)
+        threads = _threads(chunks, cores) if apart else THREADS
+        return Share(0, threads, threads, 0, False)
     total = int(psutil.virtual_memory().total) // 2**20
-    percent = min(100, max(100 * threads // cores, 100 * MEMORY // total))
-    return Share(0, threads, max(1, threads - 1), percent)
+    memory = 100 * MEMORY // total
+    if apart and warm:
+        # The worker computes with all cores, for whoever has chunks; a song that is ready waits there for the last one's
+        # end, so that no core does.
+        used = min(chunks, cores)
+        percent = min(100, max(50 if used == cores else 100 * used // cores, memory))
+        return Share(0, max(THREADS, cores), max(1, min(used, (cores - 1) // 2)), percent, True)
+    threads = _threads(chunks, cores) if apart else THREADS
+    percent = min(100, max(100 * threads // cores, memory))
+    return Share(0, threads, max(1, threads - 1), percent, False)
 
 
 def uses_gpu(device: str, *, here: bool) -> bool:
@@ -53,12 +67,12 @@ def uses_gpu(device: str, *, here: bool) -> bool:
     return device != "cpu" and not (device == "auto" and here and not may_have_gpu())
 
 
-def _threads(backend: str, settings: dict[str, Any], seconds: float, cores: int) -> int:
+def _apart(backend: str, settings: dict[str, Any]) -> bool:
+    """Whether each chunk is one thread's work, on the CPU."""
+    fast = settings.get("precision") == "fast" and settings.get("engine") in (None, "auto", "openvino")
+    return registry.find(backend).apart and fast
+
+
+def _threads(chunks: int, cores: int) -> int:
     """As many as there are cores, or chunks, where each chunk is one thread's work; else THREADS."""
-    apart = registry.find(backend).apart and settings.get("precision") == "fast"
-    if not apart or settings.get("engine") not in (None, "auto", "openvino"):
-        return THREADS
-    chunks = int(seconds / CHUNK) + 1
-    # Of few chunks a power of two, because a warm worker serves the jobs of one number of threads.
-    useful = cores if chunks >= cores else 1 << (chunks.bit_length() - 1)
-    return max(THREADS, useful, cores // SIDE_BY_SIDE)
+    return max(THREADS, min(chunks, cores), cores // SIDE_BY_SIDE)

@@ -38,7 +38,7 @@ def measure(settings: dict[str, Any], songs: list[Path], repeats: int = 3) -> tu
     level = Statistics(max(lengths), model.rate, model.channels, mean=0.0, std=1.0, peak=1.0)
     device, seconds = settings["device"], lengths[0] / model.rate / planned[0].segments.count
     cpus = os.cpu_count() or 1
-    share = shares.share(model.backend, planned[0].settings, device, here=True, seconds=seconds, cores=cpus)
+    share = shares.share(model.backend, planned[0].settings, device, here=True, warm=True, seconds=seconds, cores=cpus)
     session = load(model, MODELS / model.name, planned[0].settings, device, share.threads)
     session.begin(level)
     count = sum(

@@ -17,8 +17,8 @@ def machine(monkeypatch):
     monkeypatch.setattr(shares, "may_have_gpu", lambda: False)
 
 
-def given(backend="demucs", settings=FAST, device="auto", here=True, seconds=240.0, cores=8):
-    return shares.share(backend, settings, device, here=here, seconds=seconds, cores=cores)
+def given(backend="demucs", settings=FAST, device="auto", here=True, warm=False, seconds=240.0, cores=8):
+    return shares.share(backend, settings, device, here=here, warm=warm, seconds=seconds, cores=cores)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,35 @@ def test_other_stages_have_a_core_beside_separations_which_never_take_more_than_
     assert (found.gpu, found.cores, found.percent) == (0, reserved, percent)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "cores", "found"),
+    [
+        (240, 2, Share(gpu=0, threads=2, cores=1, percent=50, joint=True)),
+        (240, 16, Share(gpu=0, threads=16, cores=7, percent=50, joint=True)),
+        (10, 16, Share(gpu=0, threads=16, cores=2, percent=18, joint=True)),  # of the memory, more than of the cores
+        (10, 1, Share(gpu=0, threads=2, cores=1, percent=50, joint=True)),
+    ],
+)
+def test_a_worker_computes_with_all_cores_for_a_song_and_the_next_one(seconds, cores, found):
+    assert given(warm=True, seconds=seconds, cores=cores) == found
+    assert not given(settings=EXACT, warm=True, cores=cores).joint
+    assert not given(warm=True, here=False, cores=cores).joint
+
+
+@pytest.mark.parametrize(("backend", "joint"), [("demucs", True), ("spleeter", True), ("sam_audio", False)])
+def test_on_a_gpu_songs_share_a_worker_where_their_chunks_may_go_together(backend, joint):
+    assert given(backend, device="cuda", warm=True).joint is joint
+    assert not given(backend, device="cuda").joint
+
+
 def test_a_machine_with_little_memory_separates_one_song_at_a_time(monkeypatch):
     monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
     assert given(settings=EXACT, cores=16).percent == 75
 
 
 def test_elsewhere_a_separation_is_given_all_that_it_uses_and_nothing_of_this_machine():
-    assert given(device="cpu", here=False, cores=4) == Share(gpu=0, threads=4, cores=4, percent=0)
-    assert given(device="cuda", cores=32) == Share(gpu=1, threads=2, cores=2, percent=0)
+    assert given(device="cpu", here=False, cores=4) == Share(gpu=0, threads=4, cores=4, percent=0, joint=False)
+    assert given(device="cuda", cores=32) == Share(gpu=1, threads=2, cores=2, percent=0, joint=False)
 
 
 @pytest.mark.parametrize(

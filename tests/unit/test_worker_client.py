@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 from demucs.htdemucs import HTDemucs
 
+from stages_by_hand import REFERENCE
 from test_upstream_parity import tiny_model
 from unbraid.errors import UnbraidError
 from unbraid.worker import client, owner, places
@@ -145,6 +147,31 @@ def test_a_worker_that_stands_still_is_not_waited_for(tiny, run, tmp_path, monke
         assert len(workers(tmp_path)) == 2
     finally:
         still.kill()
+
+
+def test_jobs_at_a_time_whose_chunks_go_together_have_one_worker_whatever_becomes_of_it(
+    tiny, run, tmp_path, monkeypatch
+):
+    settings = {**REFERENCE, "precision": "fast"}
+    songs = [
+        a_task(tmp_path / name, *tiny, seed=seed, seconds=8, settings=settings, joint=True)
+        for seed, name in enumerate("abc")
+    ]
+    alone = []
+    for one in songs:
+        client.separate(one, warm=False)
+        alone.append(Path(one["stems"]).read_bytes())
+        Path(one["stems"]).unlink()
+    monkeypatch.setattr(client, "Progress", killer(1))
+    starts = []
+    real = client.Worker._start
+    monkeypatch.setattr(client.Worker, "_start", lambda self, **how: starts.append(1) or real(self, **how))
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(client.separate, one, warm=True) for one in songs]:
+            done.result()
+    assert [Path(one["stems"]).read_bytes() for one in songs] == alone
+    assert len(starts) == 2
+    assert len(workers(tmp_path)) == 1
 
 
 def test_no_fresh_worker_is_started_for_a_run_that_has_ended(tiny, run, tmp_path, monkeypatch):

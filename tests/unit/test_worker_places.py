@@ -97,6 +97,14 @@ def test_each_job_has_a_slot_of_its_own_and_takes_one_that_is_warm_first(tmp_pat
         assert warm.device is None
 
 
+def test_jobs_whose_chunks_go_together_have_one_worker_on_each_device(tmp_path):
+    for devices, workers in (([], [0, 0, 0]), (["4"], [0, 0, 0]), (["4", "7"], [0, 1, 0])):
+        with ExitStack() as held:
+            taken = [held.enter_context(places.slot(tmp_path, "a", devices, joint=True)) for _ in range(3)]
+            assert [slot.number for slot in taken] == workers
+            assert [slot.socket.name for slot in taken] == [f"a.{number}.sock" for number in workers]
+
+
 def test_models_share_the_gpus_so_that_each_job_has_one_while_there_is_a_free_one(tmp_path):
     with ExitStack() as held:
         taken = [held.enter_context(places.slot(tmp_path, name, ["4", "7"])) for name in ("a", "b", "a")]

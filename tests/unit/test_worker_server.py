@@ -111,7 +111,7 @@ def test_an_error_is_the_jobs_own_and_the_worker_serves_on(tiny, slot, tmp_path)
             client.separate({**good, "device": "cuda:9"}, warm=False)
         assert str(there.value) == str(here.value)
         assert "resolve" in there.value.__notes__[0]
-        assert running._session is None
+        assert running._sessions._key == ""
         with pytest.raises(
             UnbraidError, match=r"An unexpected IndexError: .*; please report it with .*0\.log\.traceback\.txt"
         ):
@@ -161,7 +161,7 @@ def test_a_job_that_goes_away_cancels_its_task_between_chunks_and_the_worker_sta
             next(message for message in said if "add" in message)
         short = a_task(tmp_path / "b", *tiny)
         ask(slot, short)
-        assert running._session is not None
+        assert running._sessions._key
     assert not Path(wanted["stems"]).exists()
     assert list((tmp_path / "a").glob(".*partial")) == []
     assert list((tmp_path / "a").glob("unbraid-*")) == []

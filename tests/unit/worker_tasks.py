@@ -28,6 +28,7 @@ def task(
     paths = [Path(names[name]) for name in ("mix", "table", "info")]
     segment([(1, source)], info, *paths, rate=44100, channels=2, count=1)
     rest = {"settings": REFERENCE, "index": 0, "device": "cpu", "threads": 1, "temp_dir": "", "prompt": None}
+    rest["joint"] = False
     return {**names, "model": asdict(model), "folder": str(weights), "label": "song 1/1", **rest, **changes}
 
 

@@ -16,6 +16,8 @@ from unbraid.catalogue import Model
 class DemucsSession(TorchSession):
     """The networks of one model (a bag has several)."""
 
+    joint = True
+
     def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         self.networks = [demucs_weights.load(path) for path in verify(folder, model).values()]

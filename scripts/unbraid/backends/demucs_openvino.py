@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unbraid.backends import demucs_grid, demucs_spectrum, demucs_weights
-from unbraid.backends.session import Audio, Pass, Plain, Statistics
+from unbraid.backends.session import Audio, Pass, Plain, Shown, Statistics
 from unbraid.catalogue import Model
 from unbraid.files import read_json
 from unbraid.grid import Chunk
@@ -48,6 +48,7 @@ class DemucsOpenvinoSession(Plain):
 
     engine = "openvino"
     device = "cpu"
+    joint = True
 
     def __init__(
         self,
@@ -74,7 +75,6 @@ class DemucsOpenvinoSession(Plain):
         super().begin(statistics, prompt_file)
         chunks = [made.chunk for made in self._forms]
         self.passes = demucs_grid.bag(self._model, chunks, self._settings, statistics.rate)
-        self._ready(self.passes[0].network)  # may compile it, which is better done before anything is written
 
     def level(self) -> tuple[np.float32, np.float32]:
         return demucs_grid.level(self.statistics)
@@ -85,26 +85,40 @@ class DemucsOpenvinoSession(Plain):
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
         return np.stack([output for _, output in self.stream(one, zip(chunks, audio, strict=True))])
 
-    def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
+    def stream(self, one: Pass, shown: Iterable[Shown | None]) -> Iterator[tuple[Chunk, Audio]]:
         # OpenVINO is spoken to by this one thread: its Python package can lock up when two make their first requests at once.
         nfft, free = self._forms[one.network].nfft, self._ready(one.network)
         started: deque[tuple[Chunk, Any]] = deque()
         ended: deque[tuple[Chunk, Any, Future[Audio]]] = deque()
 
-        def oldest() -> Iterator[tuple[Chunk, Audio]]:
-            """Bring on what was begun first: from OpenVINO to the pool, or from there to the caller."""
-            if started and len(ended) < self.batch:
-                chunk, request = started.popleft()
-                request.wait()
-                spectra, waves = (request.get_output_tensor(at).data[0] for at in (0, 1))
-                ended.append((chunk, request, self._pool.submit(_stems, spectra, waves, nfft)))
-            else:
-                chunk, request, made = ended.popleft()
-                output = made.result()
-                free.append(request)
-                yield chunk, output
+        def fetch() -> None:
+            """What was begun first, from OpenVINO to the pool."""
+            chunk, request = started.popleft()
+            request.wait()
+            spectra, waves = (request.get_output_tensor(at).data[0] for at in (0, 1))
+            ended.append((chunk, request, self._pool.submit(_stems, spectra, waves, nfft)))
 
-        for chunk, audio, spectrum in ahead(self._analysed(shown, nfft), self.batch):
+        def hand() -> tuple[Chunk, Audio]:
+            """And from there to the caller."""
+            chunk, request, made = ended.popleft()
+            output = made.result()
+            free.append(request)
+            return chunk, output
+
+        def oldest() -> Iterator[tuple[Chunk, Audio]]:
+            if started and len(ended) < self.batch:
+                fetch()
+            else:
+                yield hand()
+
+        for item in ahead(self._analysed(shown, nfft), self.batch):
+            if item is None:
+                if started and started[0][1].wait_for(0):
+                    fetch()
+                while ended and ended[0][2].done():
+                    yield hand()
+                continue
+            chunk, audio, spectrum = item
             while not free:
                 yield from oldest()
             request = free.popleft()
@@ -114,10 +128,10 @@ class DemucsOpenvinoSession(Plain):
             yield from oldest()
 
     def _analysed(
-        self, shown: Iterable[tuple[Chunk, Audio]], nfft: int
-    ) -> Iterator[tuple[Chunk, Audio, Future[Audio]]]:
-        for chunk, audio in shown:
-            yield chunk, audio, self._pool.submit(demucs_spectrum.analyse, audio, nfft)
+        self, shown: Iterable[Shown | None], nfft: int
+    ) -> Iterator[tuple[Chunk, Audio, Future[Audio]] | None]:
+        for item in shown:
+            yield item and (*item, self._pool.submit(demucs_spectrum.analyse, item[1], nfft))
 
     def _ready(self, index: int) -> deque[Any]:
         """Requests to compute with network `index`: one for each thread, and one that waits, so that no thread does."""

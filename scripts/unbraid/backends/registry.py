@@ -22,6 +22,7 @@ class Backend:
     seeded: it draws random numbers whatever the preset, so the seed always enters its keys.
     warm: loading it takes long enough to keep it loaded for a run's other songs.
     apart: on the CPU, with `precision: fast`, each chunk is one thread's work, so that more threads change no bit.
+    joint: on a GPU, one worker may compute the chunks of several songs together.
     previewed: it is so slow that each segment of a long song is worth hearing before the song is done.
     """
 
@@ -36,6 +37,7 @@ class Backend:
     seeded: bool = False
     warm: bool = True
     apart: bool = False
+    joint: bool = False
     previewed: bool = False
 
 
@@ -49,6 +51,7 @@ BACKENDS = {
         CHUNKED,
         ("mlx", "openvino", "torch"),
         apart=True,
+        joint=True,
     ),
     "audio_separator": Backend(
         "unbraid.backends.audio_separator:session",
@@ -73,6 +76,7 @@ BACKENDS = {
         "unbraid.backends.spleeter_weights",
         ("shifts", "overlap"),
         ("torch",),
+        joint=True,
     ),
 }
 

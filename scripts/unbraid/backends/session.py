@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # stages that know no model import this module too
     from unbraid.catalogue import Model
 
 Audio = NDArray[np.float32]
+Shown = tuple[Chunk, Audio]
 MAX_SHIFT = 0.5  # seconds, as demucs
 
 
@@ -78,6 +79,7 @@ class Session(Protocol):
     engine: str
     arithmetic: str  # what the network computes in: float32, tf32, bfloat16 or float16
     batch: int  # chunks that one call takes
+    joint: bool  # whether chunks of several songs may go through `stream` together: each gives what it gives alone
     notices: list[str]  # what a user should know about how this song ran: fallbacks, warnings
 
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
@@ -101,10 +103,11 @@ class Session(Protocol):
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio:
         """[chunks, channels, frames] → [chunks, stems, channels, frames]. chunks: where in the song they are."""
 
-    def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
+    def stream(self, one: Pass, shown: Iterable[Shown | None]) -> Iterator[tuple[Chunk, Audio]]:
         """Each chunk with its [channels, frames] → in the same order, each with its [stems, channels, frames].
 
-        The network is kept busy: what it needs next is taken from `shown` before what it has made is asked for.
+        The network is kept busy: what it needs next is taken from `shown` before what it has made is asked for. None in
+        `shown` says that nothing comes for now: no chunk waits for a full batch, nor a result for the next chunk.
         """
 
     def rest(self) -> None:
@@ -118,6 +121,7 @@ class Plain(ABC):
     """What most sessions have in common: nothing to know of the whole song, no levelling, chunks shown as they are."""
 
     arithmetic = "float32"
+    joint = False
     batch: int
     statistics: Statistics
     prompt_file: Path | None
@@ -137,24 +141,37 @@ class Plain(ABC):
     @abstractmethod
     def separate(self, one: Pass, audio: Audio, chunks: Sequence[Chunk]) -> Audio: ...
 
-    def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
+    def stream(self, one: Pass, shown: Iterable[Shown | None]) -> Iterator[tuple[Chunk, Audio]]:
         for chunks, audio in self.batches(shown):
-            yield from zip(chunks, self.separate(one, audio, chunks), strict=True)
+            if chunks:
+                yield from zip(chunks, self.separate(one, audio, chunks), strict=True)
 
-    def batches(self, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[list[Chunk], Audio]]:
-        """What `separate` takes, each of chunks that are shown at one length: only the last ones of a song can differ."""
-        waiting = ahead(shown, self.batch + 1)  # a whole batch, while the network has the last one
-        held = next(waiting, None)
-        while held is not None:
-            group = [held]
-            while (held := next(waiting, None)) is not None:
-                if len(group) == self.batch or held[1].shape != group[0][1].shape:
-                    break
-                group.append(held)
-            yield [chunk for chunk, _ in group], np.stack([audio for _, audio in group])
+    def batches(self, shown: Iterable[Shown | None]) -> Iterator[tuple[list[Chunk], Audio]]:
+        """What `separate` takes, each of chunks that are shown at one length: only the last ones of a song can differ.
+
+        An empty one where nothing comes for now.
+        """
+        group: list[Shown] = []
+        for item in ahead(shown, self.batch + 1):  # a whole batch, while the network has the last one
+            if group and (item is None or item[1].shape != group[0][1].shape):
+                yield _batch(group)
+                group = []
+            if item is None:
+                yield [], np.empty(0, dtype=np.float32)
+                continue
+            group.append(item)
+            if len(group) >= self.batch:
+                yield _batch(group)
+                group = []
+        if group:
+            yield _batch(group)
 
     def rest(self) -> None:  # noqa: B027 (to do nothing is the usual)
         pass
+
+
+def _batch(group: Sequence[Shown]) -> tuple[list[Chunk], Audio]:
+    return [chunk for chunk, _ in group], np.stack([audio for _, audio in group])
 
 
 def load(model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> Session:

@@ -27,6 +27,8 @@ CREST = 30  # peak over standard deviation, which music stays below
 class SpleeterSession(TorchSession):
     """The networks of all stems as one, on chunks of one length."""
 
+    joint = True
+
     def __init__(self, model: Model, folder: Path, settings: dict[str, Any], device: str, threads: int) -> None:
         super().__init__(settings, device, threads)
         paths = verify(folder, model)

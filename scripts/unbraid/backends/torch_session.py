@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from unbraid.backends.device import resolve
-from unbraid.backends.session import Audio, Pass, Plain, Statistics
+from unbraid.backends.session import Audio, Pass, Plain, Shown, Statistics
 from unbraid.grid import Chunk
 
 log = logging.getLogger("unbraid")
@@ -70,7 +70,7 @@ class TorchSession(Plain):
         output: torch.Tensor = self.networks[network](audio)
         return output
 
-    def stream(self, one: Pass, shown: Iterable[tuple[Chunk, Audio]]) -> Iterator[tuple[Chunk, Audio]]:
+    def stream(self, one: Pass, shown: Iterable[Shown | None]) -> Iterator[tuple[Chunk, Audio]]:
         """CUDA is given a batch before the last one's output is waited for, so that it computes while that is handed on.
 
         Elsewhere this would gain nothing: a copy from Apple's GPU waits for all that the GPU was given.
@@ -80,11 +80,11 @@ class TorchSession(Plain):
             return
         flying: tuple[list[Chunk], Callable[[], Audio]] | None = None
         for chunks, audio in self.batches(shown):
-            begun = self._begun(one.network, audio)
+            begun = self._begun(one.network, audio) if chunks else None
             if flying:
                 yield from zip(flying[0], flying[1](), strict=True)
             flying = (chunks, begun) if begun else None
-            if not begun:  # there was no memory for it; now that nothing is in flight, there may be
+            if chunks and not begun:  # there was no memory for it; now that nothing is in flight, there may be
                 yield from zip(chunks, self.separate(one, audio, chunks), strict=True)
         if flying:
             yield from zip(flying[0], flying[1](), strict=True)
@@ -118,6 +118,9 @@ class TorchSession(Plain):
             self.networks[index].to(self.device)
             self._loaded = index
         kind, given = self.device.partition(":")[0], torch.from_numpy(audio)
+        if kind != "cpu" and len(given) < self.batch:
+            # Always one shape: kernels are chosen by it, and a chunk's bits shall not depend on how many others came along.
+            given = torch.cat([given, given.new_zeros(self.batch - len(given), *given.shape[1:])])
         apart = kind == "cuda"  # whether copies can go on without us: CUDA's can, from and to pinned memory
         if apart:
             given = given.pin_memory()
@@ -132,7 +135,7 @@ class TorchSession(Plain):
         def ended() -> Audio:
             if ready:
                 ready.synchronize()
-            result: Audio = output.numpy()
+            result: Audio = output[: len(audio)].numpy()
             return result
 
         return ended

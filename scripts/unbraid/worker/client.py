@@ -40,7 +40,9 @@ def separate(task: Task, *, warm: bool) -> None:
         with ExitStack() as held:
             try:
                 found = run and held.enter_context(
-                    places.slot(places.folder(run), _name(task, str(run)), places.gpus(task["device"]))
+                    places.slot(
+                        places.folder(run), _name(task, str(run)), places.gpus(task["device"]), joint=task["joint"]
+                    )
                 )
             except OSError as error:
                 log.warning("No worker can be used (%s); separating in the job itself.", error)
@@ -80,17 +82,18 @@ def _with_retry(worker: "Worker", task: Task) -> None:
 
 
 class Worker:
-    """The worker of a slot, which this job alone may speak to."""
+    """The worker of a slot, for one job."""
 
     def __init__(self, slot: Any, run: Any, model: str) -> None:
         self.run, self.model = run, model
         self.log = LOGS / f"{model}.{slot.number}.log"
         self._slot = slot
         self._process: subprocess.Popen[bytes] | None = None
+        self._met: tuple[int, int] | None = None  # its socket, as it was when this job last used it
 
     def ask(self, task: Task, *, afresh: bool = False) -> None:
         """Have the task done. Raises: Died; and what the task raises."""
-        connection, said = self._start(append=True) if afresh else self._reach()
+        connection, said = self._reach(afresh=afresh)
         with connection:
             try:
                 self._follow(connection, said, task)
@@ -109,12 +112,23 @@ class Worker:
         end = " / ".join(line.strip() for line in [line for line in lines if line.strip()][-3:])
         return f", which ends: {end}" if end else ""
 
-    def _reach(self) -> tuple[socket.socket, Iterator[dict[str, Any]]]:
-        """A worker that answers: the one that is there, or a new one."""
+    def _reach(self, *, afresh: bool) -> tuple[socket.socket, Iterator[dict[str, Any]]]:
+        """A worker that answers: the one that is there, or a new one. afresh: not the one that this job used before."""
+        import fcntl
+
+        with open(self._slot.socket.with_suffix(".start"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of jobs that share a worker, one starts it
+            if not (afresh and self._met == self._there()):
+                with suppress(OSError, Died):  # none yet; or what a dead one left; or one that was just leaving
+                    return self._connect()
+            return self._start(append=afresh)
+
+    def _there(self) -> tuple[int, int] | None:
         try:
-            return self._connect()
-        except (OSError, Died):  # none yet; or what a dead one left; or one that was just leaving
-            return self._start()
+            found = self._slot.socket.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _start(self, *, append: bool = False) -> tuple[socket.socket, Iterator[dict[str, Any]]]:
         """A new worker. It inherits a socket that listens already, so that nobody has to wait for it, or to guess whether
@@ -152,6 +166,7 @@ class Worker:
         connection.settimeout(SILENCE)
         try:
             connection.connect(str(self._slot.socket))
+            self._met = self._there()
             if not protocol.same_user(connection):
                 raise PermissionError(f"{self._slot.socket} is another user's")
             said = protocol.messages(connection)

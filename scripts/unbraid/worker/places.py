@@ -1,6 +1,7 @@
 """Where workers are found: a private folder of the user's, on this machine, with a folder for each run; and slots in it.
 
-A slot is what one job at a time may use: a lock of the kernel's that the job holds, and the socket of the worker there.
+A slot is what one job at a time may use: a lock of the kernel's that the job holds, and the socket of a worker; jobs whose
+chunks may be computed together have one worker for all their slots (on a GPU).
 """
 
 import fcntl
@@ -45,7 +46,7 @@ def folder(owner: Owner) -> Path:
 
 @dataclass(frozen=True)
 class Slot:
-    """What one job at a time may use. device: the one GPU that its worker sees; None leaves that as it is."""
+    """What one job at a time may use. number: of its worker. device: the one GPU that this sees; None leaves that as it is."""
 
     number: int
     socket: Path
@@ -53,12 +54,13 @@ class Slot:
 
 
 @contextmanager
-def slot(folder: Path, name: str, devices: Sequence[str] = ()) -> Iterator[Slot]:
+def slot(folder: Path, name: str, devices: Sequence[str] = (), *, joint: bool = False) -> Iterator[Slot]:
     """The first free slot of the workers called `name`, one with a worker before one without, for as long as the block.
 
     Where there are several GPUs (`devices`), slots are the GPUs', whatever the model: so no two jobs take the same one
     while another is free. A worker holds no GPU between tasks beyond its memory, so that nobody waits for a lease; and
-    when a run has more GPU jobs than there are GPUs (`--resources gpu=`), these share them. Raises: OSError without locks.
+    when a run has more GPU jobs than there are GPUs (`--resources gpu=`), these share them. joint: whether the jobs of a
+    device share its worker too. Raises: OSError without locks.
     """
     pool = "gpu" if len(devices) > 1 else name
     warm = sorted(int(path.name.split(".")[1]) for path in folder.glob(f"{name}.*.sock"))
@@ -70,7 +72,8 @@ def slot(folder: Path, name: str, devices: Sequence[str] = ()) -> Iterator[Slot]
             except BlockingIOError:
                 continue
             device = devices[number % len(devices)] if len(devices) > 1 else None
-            yield Slot(number, folder / f"{name}.{number}.sock", device)
+            worker = number % max(1, len(devices)) if joint else number
+            yield Slot(worker, folder / f"{name}.{worker}.sock", device)
             return
         finally:
             os.close(descriptor)

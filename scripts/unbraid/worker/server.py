@@ -1,4 +1,4 @@
-"""The worker: one process that does the tasks of one run, one after the other, and keeps the session between them."""
+"""The worker: one process that does the tasks of one run, a thread for each, and keeps the session between them."""
 
 import faulthandler
 import logging
@@ -92,24 +92,30 @@ class Server:
         self._listener, self._idle = listener, idle
         self._path = Path(listener.getsockname())
         self._inode = self._path.stat().st_ino
-        self._session: Any = None
-        self._key = ""
-        self._voice: Voice | None = None
+        self._sessions: Any = None
+        self._lock = threading.Lock()
+        self._voices: set[Voice] = set()
 
     def serve(self) -> None:
         self._listener.settimeout(BEAT)
         limit = time.monotonic() + self._idle
-        while time.monotonic() < limit and self._is_mine():
-            try:
+        busy: list[threading.Thread] = []
+        while busy or (time.monotonic() < limit and self._is_mine()):
+            with suppress(TimeoutError):
                 connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            with connection:
-                self.answer(connection)
-            limit = time.monotonic() + self._idle
+                busy.append(threading.Thread(target=self._attend, args=(connection,)))
+                busy[-1].start()
+            if busy:
+                busy = [thread for thread in busy if thread.is_alive()]
+                limit = time.monotonic() + self._idle
         if self._is_mine():
             self._path.unlink(missing_ok=True)
-        self._drop()
+        if self._sessions is not None:
+            self._sessions.close()
+
+    def _attend(self, connection: socket.socket) -> None:
+        with connection:
+            self.answer(connection)
 
     def answer(self, connection: socket.socket) -> None:
         """Do the task of one connection, if it is of the same user, and say how it ended. Raises nothing of the task's."""
@@ -128,14 +134,14 @@ class Server:
                 self._do(task, voice)
 
     def beat(self) -> None:
-        """A sign of life to the job of the task at hand."""
-        if voice := self._voice:
+        """A sign of life to the jobs of the tasks at hand."""
+        for voice in list(self._voices):
             voice.beat()
 
     def _do(self, task: dict[str, Any], voice: Voice) -> None:
         handler = Forward(voice)
         log.addHandler(handler)
-        self._voice = voice
+        self._voices.add(voice)
         try:
             self._run(task, voice)
         except (Cancelled, ConnectionError):
@@ -149,33 +155,24 @@ class Server:
         else:
             voice.say(done=True)
         finally:
-            self._voice = None
+            self._voices.discard(voice)
             log.removeHandler(handler)
 
     def _run(self, task: dict[str, Any], voice: Voice) -> None:
-        from unbraid.worker import (
-            task as here,
-        )  # torch comes with it: when the job already knows that somebody is there
+        with self._lock:  # torch comes with it: when the job already knows that somebody is there
+            from unbraid.worker import task as here
+            from unbraid.worker.sessions import Sessions
 
-        key = here.session_key(task)
-        if key != self._key:
-            self._drop()
-            self._session, self._key = here.load_session(task), key
-        try:
-            here.run(task, self._session, lambda seconds, label: Relay(voice, seconds, label))
-        finally:
-            self._session.rest()
+            self._sessions = self._sessions or Sessions()
+        with self._sessions.of(task, voice.check) as session:
+            here.run(task, session, lambda seconds, label: Relay(voice, seconds, label))
 
     def _fail(self, voice: Voice, error: UnbraidError) -> None:
         told = {"what": error.what, "remedy": error.remedy, "stage": error.stage, "song": error.song}
         trace = traceback.format_exc()
-        self._drop()  # nobody knows what state it is in
+        if self._sessions is not None:
+            self._sessions.spoil()
         voice.say(error=told, traceback=trace)
-
-    def _drop(self) -> None:
-        session, self._session, self._key = self._session, None, ""
-        if session is not None:
-            session.close()
 
     def _is_mine(self) -> bool:
         try:

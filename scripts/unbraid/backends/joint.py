@@ -1,0 +1,156 @@
+"""One session for several songs at a time: their chunks wait in one line for its networks, and fill its batches together."""
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+from typing import Any, cast
+
+from unbraid.backends.session import Audio, Pass, Session, Shown, Statistics
+from unbraid.grid import Chunk
+from unbraid.threads import ahead
+
+log = logging.getLogger("unbraid")
+
+TICK = 0.02  # seconds without a chunk after which the session is told that nothing comes for now
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A chunk in the line, of a song with these statistics."""
+
+    one: Pass
+    statistics: Statistics
+    audio: Audio
+    output: Future[Audio] = field(default_factory=Future)
+
+
+class Joint:
+    """Computes with a session in a thread of its own, for the guests that it is asked for.
+
+    Each chunk gives what it gives alone: the session says so (`Session.joint`).
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._line: deque[Waiting] = deque()
+        self._flying: set[Waiting] = set()  # taken from the line, and not yet computed
+        self._changed = Condition()
+        self._closed = False
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._compute, name="joint", daemon=True)
+        self._thread.start()
+
+    def guest(self) -> Session:
+        """The session, as a song of its own sees it."""
+        return cast(Session, Guest(self))
+
+    def submit(self, one: Pass, statistics: Statistics, audio: Audio) -> Future[Audio]:
+        """The coming output of a chunk. Raises: what has ended the session, in whichever song."""
+        waiting = Waiting(one, statistics, audio)
+        with self._changed:
+            if self._error:
+                raise self._error
+            self._line.append(waiting)
+            self._changed.notify_all()
+        return waiting.output
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self.session.close()
+
+    def _compute(self) -> None:
+        try:
+            while first := self._first():
+                self.session.begin(first.statistics)
+                shown = cast(Iterable[Shown | None], self._line_of(first.one.network))
+                for waiting, output in cast(Iterable[tuple[Waiting, Audio]], self.session.stream(first.one, shown)):
+                    with self._changed:
+                        self._flying.discard(waiting)
+                    waiting.output.set_result(output)
+                self.session.rest()
+        except BaseException as error:  # in this thread nobody else would hear of it
+            with self._changed:
+                self._error = error
+                told = [waiting for waiting in self._line if waiting.output.set_running_or_notify_cancel()]
+                lost = [*self._flying, *told]
+                self._line.clear()
+            for waiting in lost:
+                waiting.output.set_exception(error)
+
+    def _first(self) -> Waiting | None:
+        """The first of the line, where it stays, once there is one; None in the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._line or self._closed)
+            return self._line[0] if self._line else None
+
+    def _line_of(self, network: int) -> Iterator[tuple[Waiting, Audio] | None]:
+        """The chunks for one network, until there are none, neither in the line nor in the making."""
+        while True:
+            with self._changed:
+                taken = self._take(network)
+                if not taken and self._flying:
+                    self._changed.wait(TICK)
+                    taken = self._take(network)
+                if not (taken or self._flying):
+                    return
+            yield (taken, taken.audio) if taken else None
+
+    def _take(self, network: int) -> Waiting | None:
+        for waiting in list(self._line):
+            if waiting.one.network == network or waiting.output.cancelled():
+                self._line.remove(waiting)
+                if waiting.output.set_running_or_notify_cancel():
+                    self._flying.add(waiting)
+                    return waiting
+        return None
+
+
+class Guest:
+    """A song's own session: what a song decides is kept here, the networks are everyone's."""
+
+    def __init__(self, host: Joint) -> None:
+        self._host = host
+        self._own = copy.copy(host.session)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def stream(self, one: Pass, shown: Iterable[Shown | None]) -> Iterator[tuple[Chunk, Audio]]:
+        most = 3 * self._own.batch + 2  # what is computed, what waits for that, and what has been
+        statistics = cast(Any, self._own).statistics
+        flying: deque[tuple[Chunk, Future[Audio]]] = deque()
+
+        def oldest() -> tuple[Chunk, Audio]:
+            chunk, output = flying.popleft()
+            return chunk, output.result()
+
+        try:
+            for item in ahead(shown):
+                if item:
+                    flying.append((item[0], self._host.submit(one, statistics, item[1])))
+                while flying and (len(flying) >= most or flying[0][1].done()):
+                    yield oldest()
+            while flying:
+                yield oldest()
+        finally:
+            for _, output in flying:
+                output.cancel()
+            self._hear()
+
+    def _hear(self) -> None:
+        """What has happened to the session meanwhile is to be known of this song too."""
+        own, session = self._own, self._host.session
+        own.device, own.arithmetic = session.device, session.arithmetic
+        for notice in session.notices[len(own.notices) :]:
+            own.notices.append(notice)
+            log.warning("%s", notice)
+
+    def rest(self) -> None:
+        """The host rests when nobody wants anything."""

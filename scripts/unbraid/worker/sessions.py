@@ -1,0 +1,81 @@
+"""The session that a worker keeps, and who may use it when: tasks that can share it at once, others in their turn."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+from unbraid.backends.joint import Joint
+from unbraid.backends.session import Session
+from unbraid.worker import task
+
+GLANCE = 0.5  # seconds between looks at whether a task that waits is still wanted
+
+
+class Sessions:
+    """One session at a time, of the first task in the line. A task of another kind waits until nobody uses it."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._line: deque[object] = deque()
+        self._users = 0
+        self._key = ""
+        self._session: Session | None = None
+        self._joint: Joint | None = None
+
+    @contextmanager
+    def of(self, wanted: task.Task, check: Callable[[], None]) -> Iterator[Session]:
+        """A session for the task, as long as the block.
+
+        check: raises when the task is not wanted any more; called now and then while it waits.
+        """
+        with self._first_in_line(task.session_key(wanted), check):
+            session = self._ready(wanted)
+            self._users += 1
+        try:
+            yield session
+        finally:
+            session.rest()
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+    def spoil(self) -> None:
+        """Nobody knows what state the session is in: the next task gets a new one."""
+        self._key = ""
+
+    def close(self) -> None:
+        """Nobody uses it."""
+        session, self._session, self._key = self._joint or self._session, None, ""
+        self._joint = None
+        if session is not None:
+            session.close()
+
+    @contextmanager
+    def _first_in_line(self, key: str, check: Callable[[], None]) -> Iterator[None]:
+        """The block is entered when all earlier tasks have their session and none of them minds, by one task at a time."""
+        me = object()
+
+        def free() -> bool:
+            shared = self._joint is not None and key == self._key
+            return self._line[0] is me and (shared or not self._users)
+
+        try:
+            with self._changed:
+                self._line.append(me)
+                while not self._changed.wait_for(free, GLANCE):
+                    check()
+            yield
+        finally:
+            with self._changed:
+                self._line.remove(me)
+                self._changed.notify_all()
+
+    def _ready(self, wanted: task.Task) -> Session:
+        key = task.session_key(wanted)
+        if self._session is None or key != self._key:
+            self.close()
+            self._session = task.load_session(wanted)
+            self._joint = Joint(self._session) if self._session.joint else None
+            self._key = key
+        return self._joint.guest() if self._joint else self._session
