@@ -314,3 +314,21 @@ def test_a_device_that_is_not_there_is_an_error_with_a_remedy(monkeypatch, asked
     with pytest.raises(UnbraidError, match=message) as caught:
         device.resolve(asked)
     assert caught.value.remedy
+
+
+def test_a_gpu_always_sees_one_shape_so_that_a_chunks_bits_depend_on_no_others(tiny, monkeypatch):
+    session = begun(
+        *tiny[:2], Statistics(frames=200_000, rate=44100, channels=2, mean=0.0, std=1.0, peak=1.0), REFERENCE
+    )
+    audio = noise(6 * 44100).T.reshape(2, 6, -1).transpose(1, 0, 2).copy()
+    one = session.passes[0]
+    alone = session.separate(one, audio, [])
+    shapes, real = [], session.evaluate
+    monkeypatch.setattr(session, "evaluate", lambda index, shown: shapes.append(len(shown)) or real(index, shown))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *where, **how: tensor)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, *where: module)
+    session.device, session.batch = "mps", 4
+    together = session.separate(one, audio, [])
+    assert shapes == [4, 4]
+    assert together.shape == alone.shape
+    np.testing.assert_allclose(together, alone, atol=1e-6)

@@ -33,9 +33,9 @@ class Doubling(Plain):
 
     def separate(self, one, audio, chunks):
         self.hold.wait(20)
-        self.calls.append([int(sample) for sample in audio[:, 0, 0]])
         if np.isnan(audio).any():
             raise RuntimeError("this network has had enough")
+        self.calls.append([int(sample) for sample in audio[:, 0, 0]])
         return audio[:, None] * (2 + one.network)
 
     def rest(self):

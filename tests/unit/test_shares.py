@@ -23,7 +23,7 @@ def given(backend="demucs", settings=FAST, device="auto", here=True, warm=False,
 
 @pytest.mark.parametrize(
     ("seconds", "cores", "threads"),
-    [(240, 8, 8), (240, 12, 12), (10, 8, 2), (30, 16, 4), (10, 32, 8), (240, 1, 2), (0, 8, 2)],
+    [(240, 8, 8), (240, 12, 12), (10, 8, 2), (30, 16, 6), (10, 32, 8), (240, 1, 2), (0, 8, 2)],
 )
 def test_each_core_gets_a_chunk_where_chunks_are_apart(seconds, cores, threads):
     assert given(seconds=seconds, cores=cores).threads == threads
@@ -59,7 +59,7 @@ def test_other_stages_have_a_core_beside_separations_which_never_take_more_than_
 def test_a_worker_computes_with_all_cores_for_a_song_and_the_next_one(seconds, cores, found):
     assert given(warm=True, seconds=seconds, cores=cores) == found
     assert not given(settings=EXACT, warm=True, cores=cores).joint
-    assert not given(warm=True, here=False, cores=cores).joint
+    assert not given(device="cpu", warm=True, here=False, cores=cores).joint
 
 
 @pytest.mark.parametrize(("backend", "joint"), [("demucs", True), ("spleeter", True), ("sam_audio", False)])
