@@ -70,8 +70,9 @@ $(PEERS)/.installed: envs/requirements-peers.txt
 	$(PEERS)/bin/pip install --quiet --requirement envs/requirements-peers.txt
 	@touch $@
 
-# Two hours of audio through every stage, with the peak memory of each.
+# Two hours of audio through every stage, with the peak memory of each; and runs, kills and removals on one store at random.
 soak: $(VENV)/.installed-dev
+	UNBRAID_SOAK=200 $(BIN)/python -m pytest -q tests/workflow/test_shared_store.py
 	$(BIN)/python tests/bench/memory.py stages --minutes 120 $(BENCH)
 
 # Renders config/config.yaml and the table of keys from their definition.

@@ -25,3 +25,31 @@ rule cache_verify:
         "Verifying the store"
     script:
         "../scripts/cache_verify.py"
+
+
+rule cache_clean:
+    log:
+        f"{LOGS}/cache_clean.log",
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    message:
+        "Cleaning the store"
+    script:
+        "../scripts/cache_clean.py"
+
+
+rule cache_clear:
+    log:
+        f"{LOGS}/cache_clear.log",
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    message:
+        "Clearing the store"
+    script:
+        "../scripts/cache_clear.py"

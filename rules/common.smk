@@ -14,7 +14,7 @@ from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
 from unbraid.worker import owner
 
-# A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled.
+# A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled: see run.py.
 try:
     settings, plan, wanted = set_up(
         config,
@@ -39,7 +39,6 @@ PeriodicityDetector.is_periodic = lambda detector, value: None
 
 
 WORK, RESULTS, LOGS = "work", "results", "logs"
-STEMS = f"{settings.store}/stems"
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 # What decodes, cuts, joins and delivers; a network's job takes that of its backend.
 STACK = f"../envs/{stack(settings.device)}.yaml"
@@ -81,12 +80,25 @@ def segment_file(key, name):
     return f"{WORK}/segments/{key}/{name}"
 
 
-def source_file(source):
+def made_file(key, name):
+    """A file of a key that this run makes. It goes to the store as well, but no job's output is ever there (store.py)."""
+    return f"{WORK}/stems/{key}/{name}"
+
+
+def kept_file(key, name="manifest.json"):
+    """A file of a key of the store: there, where it is complete, else where this run makes it."""
+    made = plan.separations.get(key) or plan.ensembles[key]
     return (
-        mix_file(source.key)
-        if source.is_mix
-        else f"{STEMS}/{source.key}/{source.stem}.wav"
+        f"{settings.store}/stems/{key}/{name}"
+        if made.complete
+        else made_file(key, name)
     )
+
+
+def source_file(source):
+    if source.is_mix:
+        return mix_file(source.key)
+    return kept_file(source.key, f"{source.stem}.wav")
 
 
 def delivered_files(song, file_format):
@@ -114,7 +126,7 @@ def songs_of(recipe):
 def manifest_files(song):
     """The manifests of all that the song's stems are made of, by step."""
     made = plan.songs[song].separations | plan.songs[song].ensembles
-    return {step: f"{STEMS}/{one.key}/manifest.json" for step, one in made.items()}
+    return {step: kept_file(one.key) for step, one in made.items()}
 
 
 def previewed(model):
@@ -288,7 +300,7 @@ def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
     sources = [source for terms in planned.stems.values() for source in terms]
     files = [
-        mix_file(source.key) if source.is_mix else f"{STEMS}/{source.key}/manifest.json"
+        mix_file(source.key) if source.is_mix else kept_file(source.key)
         for source in sources
     ]
     return {
@@ -321,8 +333,15 @@ def ensemble_task(wildcards):
 
 
 def stem_files(song):
-    """The files of each stem: a param, so that a changed recipe or preset delivers again."""
     return {stem: linear(terms) for stem, terms in plan.songs[song].stems.items()}
+
+
+def expressions(song):
+    """What each stem is made of: a param, so that a changed recipe or preset delivers again."""
+    return {
+        stem: [[source.coefficient, source.key, source.stem] for source in sources]
+        for stem, sources in plan.songs[song].stems.items()
+    }
 
 
 def report_input(wildcards):
@@ -348,9 +367,5 @@ def song_facts(song):
         "start": planned.mix.start,
         "end": planned.mix.end,
         "stems": delivered_files(song, settings.format),
-        "manifests": manifest_files(song),
-        "expressions": {
-            stem: [[source.coefficient, source.key, source.stem] for source in sources]
-            for stem, sources in planned.stems.items()
-        },
+        "expressions": expressions(song),
     }

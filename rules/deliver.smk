@@ -21,7 +21,8 @@ for recipe_name, recipe_entry in plan.recipes.items():
         resources:
             mem_mb=500,
         params:
-            stems=lambda wildcards: stem_files(wildcards.song),
+            expressions=lambda wildcards: expressions(wildcards.song),
+            stems=told(lambda wildcards: stem_files(wildcards.song)),
             bit_depth=settings.bit_depth,
             clip=settings.clip,
         message:

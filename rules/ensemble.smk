@@ -3,8 +3,8 @@ rule ensemble:
     input:
         unpack(ensemble_input),
     output:
-        stem=f"{STEMS}/{{key}}/ensemble.wav",
-        manifest=f"{STEMS}/{{key}}/manifest.json",
+        stem=temp(made_file("{key}", "ensemble.wav")),
+        manifest=temp(made_file("{key}", "manifest.json")),
     log:
         f"{LOGS}/ensemble/{{key}}.log",
     wildcard_constraints:

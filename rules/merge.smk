@@ -12,8 +12,10 @@ for model_name, model_entry in plan.models.items():
         input:
             unpack(merge_input),
         output:
-            stems=[f"{STEMS}/{{key}}/{stem}.wav" for stem in model_entry.stems],
-            manifest=f"{STEMS}/{{key}}/manifest.json",
+            stems=[
+                temp(made_file("{key}", f"{stem}.wav")) for stem in model_entry.stems
+            ],
+            manifest=temp(made_file("{key}", "manifest.json")),
         log:
             f"{LOGS}/merge/{{key}}.log",
         wildcard_constraints:

@@ -13,6 +13,7 @@ rule report:
         mem_mb=500,
     params:
         facts=lambda wildcards: song_facts(wildcards.song),
+        manifests=told(lambda wildcards: manifest_files(wildcards.song)),
     message:
         "{wildcards.song}: measuring what was delivered"
     script:

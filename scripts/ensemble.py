@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unbraid.job import job
+from unbraid.publish import publish
 from unbraid.stages.ensemble import ensemble
 
 params = snakemake.params
@@ -14,3 +15,4 @@ with job(snakemake.log[0], "ensemble", params.song, snakemake.config["log_level"
         Path(snakemake.output.manifest),
         **params.task,
     )
+    publish(snakemake.config, snakemake.wildcards.key, [Path(path) for path in snakemake.output])

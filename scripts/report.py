@@ -11,7 +11,7 @@ with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"])
         {stem: Path(path) for stem, path in facts["stems"].items()},
         Path(snakemake.input.mix),
         Path(snakemake.input.delivery),
-        {step: Path(path) for step, path in facts["manifests"].items()},
+        {step: Path(path) for step, path in snakemake.params.manifests.items()},
         Path(snakemake.output.quality),
         Path(snakemake.output.provenance),
         song=facts,

@@ -18,7 +18,11 @@ def listing(folder: Path) -> str:
     if not entries:
         return f"{folder} holds nothing yet."
     total = f"{len(entries)} keys in {folder}, {size(sum(entry.size for entry in entries))}"
-    return f"{aligned([COLUMNS, *map(_row, entries)])}\n\n{total}"
+    return f"{table(entries)}\n\n{total}"
+
+
+def table(entries: list[Entry]) -> str:
+    return aligned([COLUMNS, *map(_row, entries)])
 
 
 def verify(folder: Path) -> str:

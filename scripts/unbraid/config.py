@@ -23,8 +23,29 @@ def _folder(value: str) -> str:
     return str(Path(value).expanduser()) if value else value
 
 
+def _parsed_by(name: str) -> AfterValidator:
+    """A text that a function of humanfriendly must understand, if it is not empty."""
+
+    def check(value: str) -> str:
+        if value:
+            import humanfriendly  # few configurations have such a text
+
+            try:
+                getattr(humanfriendly, name)(value)
+            except (humanfriendly.InvalidSize, humanfriendly.InvalidTimespan) as error:
+                raise ValueError(value) from error
+        return value
+
+    return AfterValidator(check)
+
+
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_folder)]
-TEXT = ("songs", "prompts", "filter", "recipe", "preset", "store", "models", "temp_dir", "bit_depth")
+Size = Annotated[str, _parsed_by("parse_size")]
+Span = Annotated[str, _parsed_by("parse_timespan")]
+TEXT = (
+    *("songs", "prompts", "filter", "recipe", "preset", "store", "models", "temp_dir", "bit_depth"),
+    *("store_limit", "store_free", "older_than"),
+)
 
 
 class Config(BaseModel):
@@ -74,6 +95,17 @@ class Config(BaseModel):
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
     track_access: bool = Field(
         True, description="whether the store notes which runs used what; false leaves it at the time of its files"
+    )
+    store_limit: Size = Field(
+        "",
+        description="how much the store may hold (200GB): after a run, what was used least recently goes; empty: all",
+    )
+    store_free: Size = Field(
+        "", description="how much of the store's disk stays free (50GB), in the same way; empty: no such care"
+    )
+    older_than: Span = Field("", description="what `cache_clean` removes: what nobody used for so long (30d, 12h, 2w)")
+    yes: bool = Field(
+        False, description="whether `cache_clean` and `cache_clear` remove what they list; false: they only list it"
     )
     worker: bool = Field(
         True,
@@ -159,7 +191,8 @@ def default_yaml() -> str:
     """`config/config.yaml`: every key with its default, its description as a comment."""
     lines = ["# Every key with its default; what each means is above it. More in config/README.md."]
     for name, field in Config.model_fields.items():
-        lines += [f"# {field.description}", f"{name}: {json.dumps(field.default)}"]  # JSON is YAML
+        key = json.dumps(name) if name in ("yes", "no", "on", "off") else name  # which YAML would take for a boolean
+        lines += [f"# {field.description}", f"{key}: {json.dumps(field.default)}"]  # JSON is YAML
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from unbraid.config import Config, load
 from unbraid.errors import UnbraidError
 from unbraid.models import Models
 from unbraid.plan import Plan, Planner
+from unbraid.run import reused
 from unbraid.songs import Song, collect
 from unbraid.store import complete_in
 
@@ -28,7 +29,8 @@ def set_up(
     """The checked configuration, the plan of all songs and the demo song, and the ids of the user's songs.
 
     home: the folder of the Snakefile, whose config/ ships the catalogue, recipes and presets; files of the same names
-    in the working directory's config/ add to them. look: whether to look at what the store holds.
+    in the working directory's config/ add to them. look: whether to look at what the store holds; what the run has seen
+    there serves its jobs.
     """
     config = load(raw)
     folders = config_folders(home)
@@ -47,7 +49,7 @@ def set_up(
         recipe=functools.cache(lambda name: recipes.compile_recipe(name, recipes.find(written, name), find_model)),
         preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
         probe=probes.get,
-        complete=complete_in(Path(config.store)) if look and config.reuse else lambda key, stems: False,
+        complete=_complete(config, look=look),
     )
     ours = [Path(name) for name in ("results", "work", "logs", config.store, config.models)]
     songs, others = collect(config.songs, skip=ours)
@@ -61,6 +63,15 @@ def set_up(
     # A song that is seen for the first time is hashed, which takes a while for a large folder.
     shown = tqdm([*songs, *demo], "reading songs", unit="song", delay=2, leave=False, disable=None if look else True)
     return config, planner.compile(shown), wanted
+
+
+def _complete(config: Config, *, look: bool) -> Callable[[str, tuple[str, ...]], bool]:
+    if not config.reuse:
+        return lambda key, stems: False
+    if look:
+        return complete_in(Path(config.store))
+    seen = reused()
+    return lambda key, stems: key in seen
 
 
 def config_folders(home: Path) -> list[Path]:

@@ -4,19 +4,22 @@ A key is a folder of stems, whole once its manifest is there. A file of its name
 it; the file system's own time of access is often switched off, and a backup changes it.
 """
 
+import errno
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unbraid.files import read_json, sha256
+from unbraid.files import fsync, read_json, sha256
 
-MANIFEST = "manifest.json"  # written last: a key of the store is complete when it is there
+MANIFEST = "manifest.json"  # a key of the store is complete when it is there
+ABANDONED = 86400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,78 @@ def damage(store: Path, key: str) -> str:
     return ""
 
 
-def remove(store: Path, key: str) -> None:
-    """Take a key out of the store, whole: it is renamed first, so that nobody ever finds half of it. Raises: OSError."""
+def publish(store: Path, key: str, files: Iterable[Path]) -> None:
+    """Put a key that is made into the store: all its files at once, as links where the store is on their file system.
+
+    Snakemake deletes the outputs of a job that it begins, or that fails; so no job's output is ever a file of the store,
+    where other runs may be reading it. A key that is there already stays. Raises: OSError.
+    """
+    target = store / "stems" / key
+    place = store / "incoming" / f"{key}.{secrets.token_hex(4)}"
+    place.mkdir(parents=True)
+    target.parent.mkdir(exist_ok=True)
+    try:
+        for path in files:
+            _copy(path, place / path.name)
+        if not _moved(place, target) and not (target / MANIFEST).is_file():
+            remove(store, key)  # what an unbraid of before left half-made
+            _moved(place, target)
+        fsync(target.parent)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def remove(store: Path, key: str, needed: Callable[[], set[str]] = set) -> bool:
+    """Take a key out of the store, whole, unless a run needs it; say whether. Raises: OSError.
+
+    needed: the keys that runs at work need. It is asked when the key is out already: a run leases its keys before it looks
+    whether they are there, so that one of the two sees the other; and if it is leased, it is put back.
+    """
+    target = store / "stems" / key
     place = store / "removed" / f"{key}.{secrets.token_hex(4)}"
     place.parent.mkdir(exist_ok=True)
-    os.rename(store / "stems" / key, place)
+    try:
+        os.rename(target, place)  # so that nobody ever finds half of it
+    except FileNotFoundError:
+        return False
+    try:
+        stays = key in needed()
+    except OSError:
+        _moved(place, target)
+        raise
+    if stays and _moved(place, target):
+        return False
     shutil.rmtree(place)
-    (store / "used" / key).unlink(missing_ok=True)
+    if not target.exists():
+        (store / "used" / key).unlink(missing_ok=True)
+    return True
+
+
+def tidy(store: Path) -> None:
+    """Delete what publications and removals that were killed have left, once nobody can be at work on it. Raises: OSError."""
+    for folder in ("incoming", "removed"):
+        for path in (store / folder).glob("*"):
+            if time.time() - path.stat().st_ctime > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _moved(place: Path, target: Path) -> bool:
+    """Whether the folder could be moved: there was nothing in its place."""
+    try:
+        os.rename(place, target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # on another file system, or on one without links
+        shutil.copyfile(source, target)
+        fsync(target)
 
 
 def _folders(store: Path) -> list[Path]:

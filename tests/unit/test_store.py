@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from unbraid import cache, store
+from unbraid.errors import UnbraidError
 from unbraid.files import sha256, write_json
+from unbraid.leases import Lease
+from unbraid.publish import publish
+from unbraid.worker import owner
 
 LONG_AGO = datetime(2020, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -154,3 +158,98 @@ def test_a_key_that_goes_while_the_store_is_listed_is_passed_over(tmp_path, monk
 )
 def test_sizes_are_for_people(count, text):
     assert cache.size(count) == text
+
+
+def making(folder, text="x", manifest=True):
+    """The files of a key that a job has made."""
+    folder.mkdir(parents=True)
+    (folder / "vocals.wav").write_text(text)
+    if manifest:
+        write_json(folder / store.MANIFEST, {"text": text})
+    return sorted(folder.iterdir())
+
+
+def published(place, key):
+    return (place / "stems" / key / "vocals.wav").read_text()
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["one file system", "two"])
+def test_a_key_is_published_whole_and_its_files_are_the_jobs_own_no_longer(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(
+            store.os, "link", lambda *given: (_ for _ in ()).throw(OSError(18, "Invalid cross-device link"))
+        )
+    files = making(tmp_path / "work")
+    store.publish(tmp_path / "store", "a", files)
+    for path in files:
+        path.unlink()  # as Snakemake does
+    assert store.complete_in(tmp_path / "store")("a", ("vocals",))
+    assert published(tmp_path / "store", "a") == "x"
+    assert list((tmp_path / "store/incoming").iterdir()) == []
+
+
+def test_a_key_that_is_there_already_stays_and_one_that_is_half_there_is_replaced(tmp_path):
+    place = tmp_path / "store"
+    store.publish(place, "a", making(tmp_path / "1", "first"))
+    store.publish(place, "a", making(tmp_path / "2", "second"))
+    assert published(place, "a") == "first"
+    making(place / "stems" / "b", "half", manifest=False)
+    store.publish(place, "b", making(tmp_path / "3", "whole"))
+    assert published(place, "b") == "whole"
+    assert list((place / "removed").iterdir()) == list((place / "incoming").iterdir()) == []
+
+
+def test_a_store_that_cannot_take_a_key_says_so_and_keeps_nothing_of_it(tmp_path, monkeypatch):
+    (tmp_path / "store/stems").mkdir(parents=True)
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.os, "rename", full)
+    with pytest.raises(OSError, match="No space"):
+        store.publish(tmp_path / "store", "a", making(tmp_path / "1"))
+    assert list((tmp_path / "store/incoming").iterdir()) == []
+    with pytest.raises(UnbraidError, match=r"were made, but the store .* cannot be written .No space left"):
+        publish({"store": str(tmp_path / "store"), "reuse": True}, "a", making(tmp_path / "2"))
+
+
+def test_what_is_computed_afresh_replaces_what_nobody_else_needs(tmp_path, monkeypatch):
+    config = {"store": str(tmp_path / "store"), "reuse": False}
+    monkeypatch.setenv(owner.VARIABLE, str(owner.Owner.of(os.getpid())))
+    mine = Lease(tmp_path / "store", ["a"])
+    for text in ("first", "second"):
+        publish(config, "a", making(tmp_path / text, text))
+    assert published(tmp_path / "store", "a") == "second"
+    monkeypatch.delenv(owner.VARIABLE)  # from here on the lease is another run's
+    publish(config, "a", making(tmp_path / "third", "third"))
+    assert published(tmp_path / "store", "a") == "second"
+    mine.end()
+
+
+def test_a_key_that_is_made_again_while_it_is_removed_is_the_new_one(tmp_path):
+    place = tmp_path / "store"
+    store.publish(place, "a", making(tmp_path / "1", "old"))
+
+    def needed():
+        store.publish(place, "a", making(tmp_path / "2", "new"))
+        return {"a"}
+
+    assert store.remove(place, "a", needed)
+    assert published(place, "a") == "new"
+    assert not store.remove(place, "b")
+
+
+def test_what_was_abandoned_long_ago_is_deleted_and_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "incoming/a.1").mkdir(parents=True)
+    store.tidy(tmp_path)
+    assert (tmp_path / "incoming/a.1").exists()
+    monkeypatch.setattr(store, "ABANDONED", -1.0)
+    store.tidy(tmp_path)
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_a_key_whose_leases_cannot_be_read_is_put_back(tmp_path):
+    store.publish(tmp_path, "a", making(tmp_path / "1"))
+    with pytest.raises(OSError, match="unreadable"):
+        store.remove(tmp_path, "a", lambda: (_ for _ in ()).throw(OSError("unreadable")))
+    assert published(tmp_path, "a") == "x"

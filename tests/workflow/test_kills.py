@@ -20,7 +20,7 @@ LEFT_OPEN = {  # what a killed stage must not have completed, and a file that is
     "convert": ("work/mix/*/mix.json", "work/mix/*/.mix.wav.partial"),
     "segment": ("work/segments/*/segments.json", "logs/segment/*.log"),
     "separate": ("work/separated/*/{open}.json", "work/separated/*/.{open}.wav.partial"),
-    "merge": ("store/stems/*/manifest.json", "store/stems/*/.copy.wav.partial"),
+    "merge": ("work/stems/*/manifest.json", "work/stems/*/.copy.wav.partial"),
     "deliver": ("results/song/copy.wav", "results/song/.copy.wav.partial"),
     "report": ("results/song/qc.json", "logs/report/song/*.log"),
 }
