@@ -85,12 +85,15 @@ def made_file(key, name):
     return f"{WORK}/stems/{key}/{name}"
 
 
+def complete(key):
+    return (plan.separations.get(key) or plan.ensembles[key]).complete
+
+
 def kept_file(key, name="manifest.json"):
     """A file of a key of the store: there, where it is complete, else where this run makes it."""
-    made = plan.separations.get(key) or plan.ensembles[key]
     return (
         f"{settings.store}/stems/{key}/{name}"
-        if made.complete
+        if complete(key)
         else made_file(key, name)
     )
 
@@ -294,13 +297,17 @@ def merge_task(wildcards):
     }
 
 
-# Snakemake's time grows with the files that jobs name, so a manifest, written last, stands for all files of its key, and
+# Snakemake's time grows with the files that jobs name, so a manifest stands for all files of a key that is complete, and
 # what deliver says for all that it wrote.
 def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
     sources = [source for terms in planned.stems.values() for source in terms]
     files = [
-        mix_file(source.key) if source.is_mix else kept_file(source.key)
+        (
+            kept_file(source.key)
+            if not source.is_mix and complete(source.key)
+            else source_file(source)
+        )
         for source in sources
     ]
     return {

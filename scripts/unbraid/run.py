@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from unbraid import lock, store
@@ -10,7 +10,7 @@ from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
 from unbraid.leases import Lease
-from unbraid.plan import Plan
+from unbraid.plan import Plan, PlannedEnsemble, Separation
 
 REUSED = Path("work/reused.json")
 """The keys that the run found complete. Its jobs that make the plan again take it from here: they must find their rule even
@@ -31,7 +31,7 @@ class Run:
     def begin(self) -> None:
         """Take the working directory and lease the keys. Raises: UnbraidError when that cannot be, or a key has just gone."""
         lock.hold(Path(".snakemake/unbraid.lock"))
-        made = {**self._plan.separations, **self._plan.ensembles}
+        made: dict[str, Separation | PlannedEnsemble] = {**self._plan.separations, **self._plan.ensembles}
         complete = sorted(key for key, one in made.items() if one.complete)
         try:
             self._lease = Lease(self._store, made)
@@ -69,8 +69,11 @@ class Run:
                 for folder in left:
                     shutil.rmtree(REUSED.parent / folder, ignore_errors=True)
 
-    def end(self, songs: Iterable[str]) -> None:
-        """Note what the songs that were delivered are made of, give up the lease, and remove what is over the store's limits."""
+    def end(self, songs: Collection[str]) -> None:
+        """Note what the songs that were delivered are made of, give up the lease, and remove what is over the store's limits.
+
+        Without a song nothing is removed: that may have been somebody who only wants to see what would be.
+        """
         if self._lease is None:  # nothing can be written there
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here
@@ -81,7 +84,7 @@ class Run:
                 store.record(self._store, uses)
             self._lease.end()
             limits = cleaning.bounds(self._config, age=False)
-            if limits and (told := cleaning.keep_to(self._store, limits)):
+            if songs and limits and (told := cleaning.keep_to(self._store, limits)):
                 self._tell(told)
         except OSError as error:
             self._warn(f"The store {self._store} could not be kept in order: {error}")
