@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from queue import Full, Queue
+from threading import Thread
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -34,8 +35,17 @@ class Behind(AbstractContextManager["Behind[Item]"], Generic[Item]):
     def __init__(self, consume: Callable[[Iterator[Item]], None], depth: int = DEPTH) -> None:
         self._queue: Queue[Any] = Queue(depth)
         self._end: Any = object()
-        self._pool = ThreadPoolExecutor(1)
-        self._done = self._pool.submit(consume, iter(self._queue.get, self._end))
+        self._done: Future[None] = Future()
+        # No thread that the interpreter waits for: Ctrl-C may come before the block that would end it is entered.
+        Thread(target=self._consume, args=(consume,), daemon=True).start()
+
+    def _consume(self, consume: Callable[[Iterator[Item]], None]) -> None:
+        try:
+            consume(iter(self._queue.get, self._end))
+        except BaseException as error:
+            self._done.set_exception(error)
+        else:
+            self._done.set_result(None)
 
     def put(self, item: Item) -> None:
         while not self._done.done():
@@ -58,4 +68,3 @@ class Behind(AbstractContextManager["Behind[Item]"], Generic[Item]):
                     self._queue.put(self._end, timeout=GLANCE)
                 except Full:
                     continue
-            self._pool.shutdown()

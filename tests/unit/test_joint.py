@@ -138,6 +138,21 @@ def test_a_song_that_is_broken_off_leaves_the_line_and_the_others_go_on(joint, s
     assert sum(call.count(7) for call in session.calls) < 30
 
 
+def test_a_song_that_is_not_wanted_any_more_waits_for_no_chunk(joint, session, monkeypatch):
+    monkeypatch.setattr("unbraid.backends.joint.GLANCE", 0.01)
+    session.hold.clear()
+
+    def cancelled():
+        raise ConnectionError
+
+    leaving = joint.guest(cancelled)
+    leaving.begin(STATISTICS)
+    with pytest.raises(ConnectionError):
+        next(leaving.stream(ONE, song(7, 5)))
+    session.hold.set()
+    assert run(joint, 2, 5) == alone(2, 5)
+
+
 def test_what_ends_the_session_is_told_to_every_song(joint):
     with pytest.raises(RuntimeError, match="had enough"):
         run(joint, float("nan"), 3)

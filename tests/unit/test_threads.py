@@ -1,5 +1,7 @@
 """Reading ahead and writing behind: in order, bounded, and an error on either side reaches the other."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -101,3 +103,9 @@ def test_a_block_that_raises_ends_the_consumer_and_keeps_its_own_error():
     with pytest.raises(KeyboardInterrupt), Behind(consume, depth=1) as behind:
         put(behind, 2, KeyboardInterrupt())
     assert ended == [True]
+
+
+def test_a_process_that_is_stopped_before_it_enters_the_block_still_ends():
+    code = "from unbraid.threads import Behind\nBehind(list)\nraise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=30, check=False)
+    assert b"KeyboardInterrupt" in done.stderr

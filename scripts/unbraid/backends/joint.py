@@ -3,8 +3,8 @@
 import copy
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any, cast
@@ -15,6 +15,7 @@ from unbraid.threads import ahead
 
 log = logging.getLogger("unbraid")
 
+GLANCE = 0.5  # seconds between looks at whether a song that waits is still wanted
 TICK = 0.02  # seconds without a chunk after which the session is told that nothing comes for now
 
 
@@ -44,9 +45,10 @@ class Joint:
         self._thread = Thread(target=self._compute, name="joint", daemon=True)
         self._thread.start()
 
-    def guest(self) -> Session:
-        """The session, as a song of its own sees it."""
-        return cast(Session, Guest(self))
+    def guest(self, check: Callable[[], None] = lambda: None) -> Session:
+        """The session, as a song of its own sees it. check: raises when the song is not wanted any more; called now and
+        then while it waits."""
+        return cast(Session, Guest(self, check))
 
     def submit(self, one: Pass, statistics: Statistics, audio: Audio) -> Future[Audio]:
         """The coming output of a chunk. Raises: what has ended the session, in whichever song."""
@@ -115,8 +117,8 @@ class Joint:
 class Guest:
     """A song's own session: what a song decides is kept here, the networks are everyone's."""
 
-    def __init__(self, host: Joint) -> None:
-        self._host = host
+    def __init__(self, host: Joint, check: Callable[[], None]) -> None:
+        self._host, self._check = host, check
         self._own = copy.copy(host.session)
 
     def __getattr__(self, name: str) -> Any:
@@ -128,7 +130,11 @@ class Guest:
         flying: deque[tuple[Chunk, Future[Audio]]] = deque()
 
         def oldest() -> tuple[Chunk, Audio]:
-            chunk, output = flying.popleft()
+            chunk, output = flying[0]
+            while not output.done():
+                wait([output], GLANCE)
+                self._check()
+            flying.popleft()
             return chunk, output.result()
 
         try:

@@ -30,7 +30,7 @@ class Sessions:
         check: raises when the task is not wanted any more; called now and then while it waits.
         """
         with self._first_in_line(task.session_key(wanted), check):
-            session = self._ready(wanted)
+            session = self._ready(wanted, check)
             self._users += 1
         try:
             yield session
@@ -71,11 +71,11 @@ class Sessions:
                 self._line.remove(me)
                 self._changed.notify_all()
 
-    def _ready(self, wanted: task.Task) -> Session:
+    def _ready(self, wanted: task.Task, check: Callable[[], None]) -> Session:
         key = task.session_key(wanted)
         if self._session is None or key != self._key:
             self.close()
             self._session = task.load_session(wanted)
             self._joint = Joint(self._session) if self._session.joint else None
             self._key = key
-        return self._joint.guest() if self._joint else self._session
+        return self._joint.guest(check) if self._joint else self._session
