@@ -55,6 +55,11 @@ wildcard_constraints:
     format="wav|flac",
 
 
+def passing(path):
+    """A file that only passes from stage to stage: temporary, unless all are kept."""
+    return path if settings.keep == "all" else temp(path)
+
+
 def nothing_unless_afresh():
     """No input; but with `reuse: false` Snakemake is told to do `convert`, and so all that follows from it, in any case.
 
@@ -77,16 +82,20 @@ def mix_file(key, name="mix.wav"):
     return f"{WORK}/mix/{key}/{name}"
 
 
+def have_file(key, name="have.wav"):
+    return f"{WORK}/have/{key}/{name}"
+
+
 def segment_file(key, name):
     return f"{WORK}/segments/{key}/{name}"
 
 
 def source_file(source):
-    return (
-        mix_file(source.key)
-        if source.is_mix
-        else f"{STEMS}/{source.key}/{source.stem}.wav"
-    )
+    if source.is_mix:
+        return mix_file(source.key)
+    if source.key in plan.haves:
+        return have_file(source.key)
+    return f"{STEMS}/{source.key}/{source.stem}.wav"
 
 
 def delivered_files(song, file_format):
@@ -184,6 +193,16 @@ def convert_task(wildcards):
         "problem": mix.problem,
         "start": mix.start,
         "end": mix.end,
+    }
+
+
+def have_task(wildcards):
+    have = plan.haves[wildcards.key]
+    return {
+        "digest": have.sha256,
+        "start": have.start,
+        "end": have.end,
+        "seconds": have.seconds,
     }
 
 
@@ -287,7 +306,9 @@ def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
     sources = [source for terms in planned.stems.values() for source in terms]
     files = [
-        mix_file(source.key) if source.is_mix else f"{STEMS}/{source.key}/manifest.json"
+        source_file(source)
+        if source.is_mix or source.key in plan.haves
+        else f"{STEMS}/{source.key}/manifest.json"
         for source in sources
     ]
     return {
@@ -330,6 +351,20 @@ def report_input(wildcards):
         "mix": mix_file(plan.songs[song].mix.key),
         "delivery": delivery_file(song),
         "manifests": list(manifest_files(song).values()),
+        "haves": [have["info"] for have in have_facts(song).values()],
+    }
+
+
+def have_facts(song):
+    """The stems that the user gave, by name, and where it says what was made of each."""
+    return {
+        stem: {
+            "path": have.path,
+            "sha256": have.sha256,
+            "key": have.key,
+            "info": have_file(have.key, "have.json"),
+        }
+        for stem, have in plan.songs[song].haves.items()
     }
 
 
@@ -348,6 +383,7 @@ def song_facts(song):
         "end": planned.mix.end,
         "stems": delivered_files(song, settings.format),
         "manifests": manifest_files(song),
+        "haves": have_facts(song),
         "expressions": {
             stem: [[source.coefficient, source.key, source.stem] for source in sources]
             for stem, sources in planned.stems.items()
