@@ -11,6 +11,7 @@ from unbraid.recipes import Recipe, Term
 from unbraid.songs import EXTENSIONS, Probed, Song
 
 HAVE = "have"  # the one output of the stage
+RESULTS = Path("results")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def files(written: str, recipe: Recipe) -> dict[str, str]:
     """The files of a column `have`, by the stem of the recipe that each is named after, in whatever case.
 
     written: folders and files, separated by `;`, from the working directory. Of a folder its audio files are taken.
-    Raises: UnbraidError for what is not there, what is named after no stem, and two files of one stem.
+    Raises: UnbraidError for what is not there, what is named after no stem, what delivering would replace, and two
+    files of one stem.
     """
     stems = {stem.casefold(): stem for stem in recipe.stems}
     found: dict[str, str] = {}
@@ -71,6 +73,11 @@ def files(written: str, recipe: Recipe) -> dict[str, str]:
             raise UnbraidError(
                 f"The column `have` gives {path}, and the recipe {recipe.name!r} delivers no stem {path.stem!r}.",
                 remedy=f"{suggest(path.stem, recipe.stems)} Name each file after its stem, and leave out all others.",
+            )
+        if RESULTS.resolve() in path.resolve().parents:
+            raise UnbraidError(
+                f"The column `have` gives {path}, which lies where stems are delivered and would be replaced.",
+                remedy="Put it into a folder of its own.",
             )
         if stem in found:
             raise UnbraidError(

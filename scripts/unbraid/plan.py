@@ -181,7 +181,7 @@ class Planner:
         mix = self._mix(song, problem)
         haves = have.find(song, recipe, mix.key, self.probe)
         prompts = self._prompts(song, recipe)
-        # Nothing can be wrong with the song's row any more: what it adds to the plan is used.
+        # After these, so that a row which is wrong in them adds nothing to the plan.
         mix = plan.mixes.setdefault(mix.key, mix)
         for one in haves.values():
             plan.haves.setdefault(one.key, one)

@@ -87,6 +87,14 @@ def test_what_cannot_be_taken_is_an_error_that_says_why(stems, recipe, names, wr
         have.files(written.format(stems(*names)), recipe)
 
 
+def test_a_file_that_delivering_would_replace_is_not_taken(tmp_path, monkeypatch, recipe):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/s").mkdir(parents=True)
+    (tmp_path / "results/s/vocals.wav").write_bytes(b"x")
+    with pytest.raises(UnbraidError, match="would be replaced"):
+        have.files("results/s", recipe)
+
+
 def test_a_wrong_column_is_a_problem_of_its_song_alone(stems):
     made = plan([Song("s", "abc.wav", have=stems("vocal.wav")), Song("t", "abc.wav")], recipe="mine")
     assert "Did you mean 'vocals'?" in made.songs["s"].mix.problem[1]
