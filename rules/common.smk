@@ -98,6 +98,13 @@ def source_file(source):
     return f"{STEMS}/{source.key}/{source.stem}.wav"
 
 
+def awaited_file(source):
+    """What says that a source is there: of a key of the store its manifest, which is written last."""
+    if source.is_mix or source.key in plan.haves:
+        return source_file(source)
+    return f"{STEMS}/{source.key}/manifest.json"
+
+
 def delivered_files(song, file_format):
     return {
         stem: f"{RESULTS}/{song}/{stem}.{file_format}"
@@ -305,14 +312,8 @@ def merge_task(wildcards):
 def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
     sources = [source for terms in planned.stems.values() for source in terms]
-    files = [
-        source_file(source)
-        if source.is_mix or source.key in plan.haves
-        else f"{STEMS}/{source.key}/manifest.json"
-        for source in sources
-    ]
     return {
-        "sources": list(dict.fromkeys(files)),
+        "sources": list(dict.fromkeys(awaited_file(source) for source in sources)),
         "mix_info": mix_file(planned.mix.key, "mix.json"),
     }
 

@@ -88,17 +88,8 @@ def test_a_stem_that_a_song_has_is_delivered_used_and_told_and_one_bad_one_stops
     assert quality["have"]["voice"]["path"] == origin["have"]["voice"]["path"] == "stems/a/voice.wav"
     assert set(origin["separations"]) == {"two"}
 
-    # A run that ended in errors is finished for the good songs.
-    table(desk, rows[0])
-    assert desk.good(**MINE).idle
-    write(stems / "a" / "voice.wav", VOICE / 2, subtype="FLOAT")
-    again = desk.good(**MINE)
-    assert again.ran == Counter(convert=1, have=1, segment=1, separate=1, merge_identity=1, deliver_both=1, report=1)
-    np.testing.assert_array_equal(audio(desk, "a", "again"), VOICE / 2)
-    assert told(desk, "a", "provenance")["have"]["voice"]["sha256"] != origin["have"]["voice"]["sha256"]
 
-
-def test_a_song_that_has_all_its_stems_is_not_separated(desk):
+def test_a_song_that_has_all_its_stems_is_not_separated_and_a_changed_stem_is_delivered_again(desk):
     for stem in ("voice", "again"):
         write(desk.path / "stems" / f"{stem}.wav", VOICE, subtype="FLOAT")
     table(desk, "a\tsongs/a.wav\t\t\tstems")
@@ -106,11 +97,12 @@ def test_a_song_that_has_all_its_stems_is_not_separated(desk):
     np.testing.assert_array_equal(audio(desk, "a", "rest"), SONG - VOICE)
     assert told(desk, "a", "qc")["models"] == []
 
+    write(desk.path / "stems/voice.wav", VOICE / 2, subtype="FLOAT")
+    assert desk.good("-n", **MINE).planned == Counter(convert=1, have=2, deliver_both=1, report=1)
+
 
 def test_with_all_kept_another_recipe_decodes_nothing_again(desk):
-    desk.good(recipe="both", keep="all")
+    desk.good(keep="all")
     (mix,) = (desk.path / "work/mix").glob("*/mix.wav")
-    other = desk.good(recipe="other", keep="all")
-    assert other.ran == Counter(deliver_other=1, report=1)
+    assert desk.good(recipe="other", keep="all").ran == Counter(deliver_other=1, report=1)
     assert mix.is_file()
-    assert desk.good(recipe="both", keep="all").ran == Counter(deliver_both=1, report=1)
