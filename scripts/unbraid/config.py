@@ -74,7 +74,7 @@ class Config(BaseModel):
     keep: Literal["stems", "all"] = Field(
         "stems",
         description="stems empties work/; all keeps decoded songs, segments and their parts there for other recipes: about"
-        " 130 MB for each minute of a song and model of four stems",
+        " 110 MB for each minute of a song and model of four stems",
     )
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
     track_access: bool = Field(
