@@ -54,6 +54,11 @@ wildcard_constraints:
     format="wav|flac",
 
 
+def passing(path):
+    """A file that only passes from stage to stage: temporary, unless all are kept."""
+    return path if settings.keep == "all" else temp(path)
+
+
 def nothing_unless_afresh():
     """No input; but with `reuse: false` Snakemake is told to do `convert`, and so all that follows from it, in any case.
 
@@ -74,6 +79,10 @@ def model_file(name):
 
 def mix_file(key, name="mix.wav"):
     return f"{WORK}/mix/{key}/{name}"
+
+
+def have_file(key, name="have.wav"):
+    return f"{WORK}/have/{key}/{name}"
 
 
 def segment_file(key, name):
@@ -101,7 +110,16 @@ def kept_file(key, name="manifest.json"):
 def source_file(source):
     if source.is_mix:
         return mix_file(source.key)
+    if source.key in plan.haves:
+        return have_file(source.key)
     return kept_file(source.key, f"{source.stem}.wav")
+
+
+def awaited_file(source):
+    """What says that a source is there: of a key that is complete its manifest, for all its files."""
+    if source.is_mix or source.key in plan.haves or not complete(source.key):
+        return source_file(source)
+    return kept_file(source.key)
 
 
 def delivered_files(song, file_format):
@@ -202,6 +220,16 @@ def convert_task(wildcards):
     }
 
 
+def have_task(wildcards):
+    have = plan.haves[wildcards.key]
+    return {
+        "digest": have.sha256,
+        "start": have.start,
+        "end": have.end,
+        "seconds": have.seconds,
+    }
+
+
 def segment_input(wildcards):
     segments = plan.segments[wildcards.key]
     return {
@@ -297,21 +325,13 @@ def merge_task(wildcards):
     }
 
 
-# Snakemake's time grows with the files that jobs name, so a manifest stands for all files of a key that is complete, and
-# what deliver says for all that it wrote.
+# Snakemake's time grows with the files that jobs name, so where one can stand for several (`awaited_file`, `delivery_file`)
+# it does.
 def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
     sources = [source for terms in planned.stems.values() for source in terms]
-    files = [
-        (
-            kept_file(source.key)
-            if not source.is_mix and complete(source.key)
-            else source_file(source)
-        )
-        for source in sources
-    ]
     return {
-        "sources": list(dict.fromkeys(files)),
+        "sources": list(dict.fromkeys(awaited_file(source) for source in sources)),
         "mix_info": mix_file(planned.mix.key, "mix.json"),
     }
 
@@ -357,6 +377,20 @@ def report_input(wildcards):
         "mix": mix_file(plan.songs[song].mix.key),
         "delivery": delivery_file(song),
         "manifests": list(manifest_files(song).values()),
+        "haves": [have["info"] for have in have_facts(song).values()],
+    }
+
+
+def have_facts(song):
+    """The stems that the user gave, by name, and where it says what was made of each."""
+    return {
+        stem: {
+            "path": have.path,
+            "sha256": have.sha256,
+            "key": have.key,
+            "info": have_file(have.key, "have.json"),
+        }
+        for stem, have in plan.songs[song].haves.items()
     }
 
 
@@ -374,5 +408,6 @@ def song_facts(song):
         "start": planned.mix.start,
         "end": planned.mix.end,
         "stems": delivered_files(song, settings.format),
+        "haves": have_facts(song),
         "expressions": expressions(song),
     }

@@ -4,8 +4,8 @@ rule convert:
     input:
         lambda wildcards: nothing_unless_afresh(),
     output:
-        mix=temp(f"{WORK}/mix/{{key}}/mix.wav"),
-        info=temp(f"{WORK}/mix/{{key}}/mix.json"),
+        mix=passing(f"{WORK}/mix/{{key}}/mix.wav"),
+        info=passing(f"{WORK}/mix/{{key}}/mix.json"),
     log:
         f"{LOGS}/convert/{{key}}.log",
     conda:

@@ -10,7 +10,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
             stems=[
                 f"{RESULTS}/{{song}}/{stem}.{{format}}" for stem in recipe_entry.stems
             ],
-            report=temp(f"{WORK}/delivered/{{song}}/{{format}}.{recipe_name}.json"),
+            report=passing(f"{WORK}/delivered/{{song}}/{{format}}.{recipe_name}.json"),
         log:
             f"{LOGS}/deliver/{{song}}/{{format}}.{recipe_name}.log",
         wildcard_constraints:

@@ -3,7 +3,7 @@ rule prompt:
     input:
         unpack(prompt_input),
     output:
-        temp(f"{WORK}/prompts/{{key}}.safetensors"),
+        passing(f"{WORK}/prompts/{{key}}.safetensors"),
     log:
         f"{LOGS}/prompt/{{key}}.log",
     conda:

@@ -2,9 +2,9 @@ rule segment:
     input:
         unpack(segment_input),
     output:
-        mix=temp(f"{WORK}/segments/{{key}}/mix.wav"),
-        table=temp(f"{WORK}/segments/{{key}}/segments.tsv"),
-        info=temp(f"{WORK}/segments/{{key}}/segments.json"),
+        mix=passing(f"{WORK}/segments/{{key}}/mix.wav"),
+        table=passing(f"{WORK}/segments/{{key}}/segments.tsv"),
+        info=passing(f"{WORK}/segments/{{key}}/segments.json"),
     log:
         f"{LOGS}/segment/{{key}}.log",
     conda:

@@ -4,8 +4,8 @@ rule separate:
     input:
         unpack(separate_input),
     output:
-        stems=temp(f"{WORK}/separated/{{key}}/{{part}}.wav"),
-        report=temp(f"{WORK}/separated/{{key}}/{{part}}.json"),
+        stems=passing(f"{WORK}/separated/{{key}}/{{part}}.wav"),
+        report=passing(f"{WORK}/separated/{{key}}/{{part}}.json"),
     log:
         f"{LOGS}/separate/{{key}}/{{part}}.log",
     conda:

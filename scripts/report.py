@@ -12,6 +12,7 @@ with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"])
         Path(snakemake.input.mix),
         Path(snakemake.input.delivery),
         {step: Path(path) for step, path in snakemake.params.manifests.items()},
+        {stem: Path(have["info"]) for stem, have in facts["haves"].items()},
         Path(snakemake.output.quality),
         Path(snakemake.output.provenance),
         song=facts,

@@ -92,6 +92,11 @@ class Config(BaseModel):
     max_segments: Annotated[int, Field(ge=1)] = Field(1000, description="most segments of a song")
     store: Folder = Field("store", description="folder of the lasting outputs; working directories may share it")
     models: Folder = Field("models", description="folder of the models; working directories may share it")
+    keep: Literal["stems", "all"] = Field(
+        "stems",
+        description="stems empties work/; all keeps decoded songs, segments and their parts there for other recipes: about"
+        " 110 MB for each minute of a song and model of four stems",
+    )
     reuse: bool = Field(True, description="false computes afresh what the store already holds")
     track_access: bool = Field(
         True, description="whether the store notes which runs used what; false leaves it at the time of its files"

@@ -14,14 +14,15 @@ def lines(folder: Path) -> list[str]:
     speed = quality["real_time_factor"]
     told = [
         f"{quality['song']}: {quality['audio_seconds']:.1f} s of audio, preset {quality['preset']}, "
-        f"{', '.join(quality['models'])} on {', '.join(quality['devices'])}",
+        + (f"{', '.join(quality['models'])} on {', '.join(quality['devices'])}" if quality["models"] else "no model"),
         f"  took {taken:.1f} s{' (the separation was in the store already)' if reused else ''}"
         + (f", real-time factor {speed:.2f} (seconds of audio per second)" if speed else ""),
     ]
     for stem, measured in quality["stems"].items():
         peak = "silent" if measured["peak_dbfs"] is None else f"peak {measured['peak_dbfs']:+.1f} dBFS"
         file = folder / f"{stem}.{quality['format']}"
-        told.append(f"  {file}  {peak}")
+        have = f" (yours: {quality['have'][stem]['path']})" if stem in quality["have"] else ""
+        told.append(f"  {file}  {peak}{have}")
     for residual in quality["residuals"]:
         level = "exactly 0" if residual["exact"] else f"{residual['residual_db']:.1f} dB"
         told.append(f"  mix − ({' + '.join(residual['stems'])}) = {level}")

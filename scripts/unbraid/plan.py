@@ -1,33 +1,26 @@
 """The plan: config and songs compiled into keys. Rules only look things up in it.
 
-Pure Python; its only I/O is one memoised probe per song and, where asked, one look into the store per key.
+Pure Python; its only I/O is one memoised probe per song and given stem, a look into the folders of given stems and, where
+asked, one look into the store per key.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from unbraid import keys
+from unbraid import have, keys
 from unbraid.backends import registry
 from unbraid.catalogue import Model
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.grid import segment_count
+from unbraid.have import HAVE, Have
 from unbraid.presets import Preset
 from unbraid.recipes import ENSEMBLE, Ensemble, Linear, Recipe, Step, Term
-from unbraid.songs import Song
+from unbraid.songs import Probed, Song
 
 PREVIEWED = 120.0  # seconds of a segment that is heard before its song is done, where nothing is configured
-
-
-class Probed(Protocol):
-    """What the plan needs to know of a song (see `unbraid.audio.probe.Probe`)."""
-
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def duration(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a linear combination at the song's own rate: the mix of a key, or a stem of a stored key."""
+    """One file of a linear combination at the song's own rate: the mix of a key, a stem of a stored key, or one that was given."""
 
     coefficient: int
     key: str
@@ -108,7 +101,10 @@ class PlannedEnsemble:
 
 @dataclass(frozen=True)
 class PlannedSong:
-    """A song with its recipe compiled into files: the separations and ensembles it needs, by step, and the sources of each stem."""
+    """A song with its recipe compiled into files.
+
+    separations, ensembles: those that it needs, by step. stems: the sources of each. haves: the stems that were given.
+    """
 
     song: Song
     recipe: Recipe
@@ -117,6 +113,7 @@ class PlannedSong:
     separations: dict[str, Separation]
     ensembles: dict[str, PlannedEnsemble]
     stems: dict[str, tuple[Source, ...]]
+    haves: dict[str, Have]
 
     @property
     def kept(self) -> dict[str, bool]:
@@ -136,6 +133,7 @@ class Plan:
     ensembles: dict[str, PlannedEnsemble] = field(default_factory=dict)
     works: dict[str, Separation] = field(default_factory=dict)
     prompts: dict[str, Separation] = field(default_factory=dict)
+    haves: dict[str, Have] = field(default_factory=dict)
 
     @property
     def models(self) -> dict[str, Model]:
@@ -170,10 +168,10 @@ class Planner:
             try:
                 plan.songs[song.id] = self._song(plan, song)
             except UnbraidError as error:
-                if not (song.recipe or song.preset or song.prompts):
+                if not (song.recipe or song.preset or song.prompts or song.have):
                     raise
                 # The song's own choice, not the configuration's, is wrong: its first job will say so, the others go on.
-                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None)
+                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None, have=None)
                 plan.songs[song.id] = self._song(plan, plain, (error.what, error.remedy))
         return plan
 
@@ -181,25 +179,37 @@ class Planner:
         recipe = self.recipe(song.recipe or self.config.recipe)
         preset_name, preset = self.preset(song.preset or self.config.preset)
         mix = self._mix(song, problem)
+        haves = have.find(song, recipe, mix.key, self.probe)
+        prompts = self._prompts(song, recipe)
+        # After these, so that a row which is wrong in them adds nothing to the plan.
         mix = plan.mixes.setdefault(mix.key, mix)
+        for one in haves.values():
+            plan.haves.setdefault(one.key, one)
         separations: dict[str, Separation] = {}
         ensembles: dict[str, PlannedEnsemble] = {}
-        made: dict[str, str] = {}
-        prompts = self._prompts(song, recipe)
+        given = {term: Source(1, one.key, HAVE) for term, one in have.outputs(recipe, haves).items()}
+        files = {Term(): Source(1, mix.key, "mix")} | given
+        needed = recipe.needed(recipe.stems.keys() - haves.keys(), given.keys())
         for step in recipe.steps:
+            if step.name not in needed:
+                continue
             if isinstance(step, Ensemble):
-                ensemble = self._ensemble(step, mix, made)
+                ensemble = self._ensemble(step, mix, files)
                 ensembles[step.name] = plan.ensembles.setdefault(ensemble.key, ensemble)
-                made[step.name] = ensemble.key
+                files = {Term(step.name, ENSEMBLE): Source(1, ensemble.key, ENSEMBLE)} | files
                 continue
             model = self.model(step.model)
-            segments = self._segments(mix, _sources(step.input, mix, made), model)
+            segments = self._segments(mix, _sources(step.input, files), model)
             segments = plan.segments.setdefault(segments.key, segments)
             separation = self._separation(segments, model, preset, {**step.options, **prompts.get(step.name, {})}, plan)
             separations[step.name] = separation
-            made[step.name] = separation.key
-        stems = {stem: _sources(linear, mix, made) for stem, linear in recipe.stems.items()}
-        return PlannedSong(song, recipe, preset_name, mix, separations, ensembles, stems)
+            # What was given comes before what is made.
+            files = {Term(step.name, stem): Source(1, separation.key, stem) for stem in model.stems} | files
+        stems = {
+            stem: (Source(1, haves[stem].key, HAVE),) if stem in haves else _sources(linear, files)
+            for stem, linear in recipe.stems.items()
+        }
+        return PlannedSong(song, recipe, preset_name, mix, separations, ensembles, stems, haves)
 
     def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
         """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""
@@ -214,8 +224,8 @@ class Planner:
             )
         return {step: {"prompt": prompt} for step, prompt in zip(prompted, given, strict=True)}
 
-    def _ensemble(self, step: Ensemble, mix: Mix, made: Mapping[str, str]) -> PlannedEnsemble:
-        members = tuple(_sources(linear, mix, made) for linear in step.members)
+    def _ensemble(self, step: Ensemble, mix: Mix, files: Mapping[Term, Source]) -> PlannedEnsemble:
+        members = tuple(_sources(linear, files) for linear in step.members)
         content = {
             "members": [_named(member) for member in members],
             "method": step.method,
@@ -311,11 +321,7 @@ def _format(sources: tuple[Source, ...], model: Model) -> dict[str, Any]:
     return {"sources": _named(sources), "rate": model.rate, "channels": model.channels}
 
 
-def _sources(linear: Linear, mix: Mix, made: Mapping[str, str]) -> tuple[Source, ...]:
-    """The files of a linear combination. made: the keys of the steps before, by name."""
-
-    def source(term: Term, coefficient: int) -> Source:
-        return Source(coefficient, made[term.step] if term.step else mix.key, term.stem)
-
+def _sources(linear: Linear, files: Mapping[Term, Source]) -> tuple[Source, ...]:
+    """The files of a linear combination. files: of each term, once."""
     # The order is the recipe's: sums of floats depend on it, and so do keys.
-    return tuple(source(term, coefficient) for term, coefficient in linear.items())
+    return tuple(dataclasses.replace(files[term], coefficient=coefficient) for term, coefficient in linear.items())

@@ -5,7 +5,7 @@ one step, or an ensemble. `<step>.residual` is no file of its own: it is the ste
 """
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +42,10 @@ class Step:
     input: Linear
     options: dict[str, Any]
 
+    @property
+    def inputs(self) -> tuple[Linear, ...]:
+        return (self.input,)
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -51,6 +55,10 @@ class Ensemble:
     members: tuple[Linear, ...]
     method: str
     weights: tuple[float, ...]
+
+    @property
+    def inputs(self) -> tuple[Linear, ...]:
+        return self.members
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,16 @@ class Recipe:
     def models(self) -> dict[str, str]:
         """The model of each step that has one."""
         return {step.name: step.model for step in self.steps if isinstance(step, Step)}
+
+    def needed(self, stems: Iterable[str], given: Set[Term]) -> set[str]:
+        """Names of the steps that these stems are made of. given: what need not be made."""
+        terms = {term for stem in stems for term in self.stems[stem]}
+        names = set()
+        for step in reversed(self.steps):
+            if step.name in {term.step for term in terms - given}:
+                names.add(step.name)
+                terms |= {term for linear in step.inputs for term in linear}
+        return names
 
 
 def load(paths: list[Path]) -> dict[str, dict[str, Any]]:

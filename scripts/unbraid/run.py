@@ -44,7 +44,8 @@ class Run:
                 ) from error
         self._check(complete)
         write_json(REUSED, complete)
-        self._tidy()
+        if self._config.keep != "all":
+            self._tidy()
 
     def _check(self, complete: Iterable[str]) -> None:
         gone, limit = list(complete), time.monotonic() + PATIENCE

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from unbraid.errors import UnbraidError, suggest
 
@@ -18,14 +19,15 @@ EXTENSIONS = frozenset(
     mp3 mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv
     """.split()
 )
-COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "prompts")
+COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "prompts", "have")
 
 
 @dataclass(frozen=True)
 class Song:
     """One input recording. start and end are seconds into the file; None means its beginning or end.
 
-    recipe, preset, prompts: its own, instead of the configuration's.
+    recipe, preset, prompts: its own, instead of the configuration's. have: where the stems are that need not be computed
+    (see `unbraid.have`).
     """
 
     id: str
@@ -35,6 +37,16 @@ class Song:
     recipe: str | None = None
     preset: str | None = None
     prompts: str | None = None
+    have: str | None = None
+
+
+class Probed(Protocol):
+    """What the plan needs to know of a song, or of a stem of it (see `unbraid.audio.probe.Probe`)."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def duration(self) -> float: ...
 
 
 def song_id(name: str) -> str:
@@ -137,6 +149,7 @@ def _row(table: Path, line: int, row: dict[str, str | None]) -> Song:
         values["recipe"],
         values["preset"],
         values["prompts"],
+        values["have"],
     )
 
 

@@ -15,11 +15,13 @@ from test_upstream_parity import tiny_model
 from unbraid.files import read_json, sha256
 from unbraid.keys import STAGE_VERSIONS
 from unbraid.stages.convert import convert
+from unbraid.stages.have import have
 from unbraid.stages.merge import merge
 from unbraid.stages.segment import segment
 
 GOLDEN = {
     ("convert", 1): [0.2785792, 0.0612567, -0.0632988, 0.2272596, -0.0095771, -0.1790682],
+    ("have", 1): [-0.0296661, 0.1492072, 0.0471572, 0.1054042, -0.0000309, -0.0229534],
     ("merge", 1): [0.0729583, 0.0165162, 0.0145837, -0.0098609, 0.100336, 0.0556856],
     ("segment", 1): [-0.0721181, -0.2497801, -0.0066656, -0.0351696, -0.0457366, -0.2313456],
     ("separate", 1): [0.0015107, -0.0106244, 0.0188599, -0.0024818, 0.0155034, 0.0232104],
@@ -50,6 +52,16 @@ def test_convert(tmp_path):
         digest=sha256(tmp_path / "s.wav"), start=0.1, end=0.5, truncated="error",
     )  # fmt: skip
     check("convert", soundfile.read(tmp_path / "m.wav", dtype="float32")[0])
+
+
+def test_have(tmp_path):
+    soundfile.write(tmp_path / "s.wav", sines(30_000, 48000)[:, :1], 48000, subtype="PCM_16")
+    _source, info = write_mix(tmp_path, sines(17_640, 44100), 44100)
+    have(
+        tmp_path / "s.wav", info, tmp_path / "h.wav", tmp_path / "h.json",
+        digest=sha256(tmp_path / "s.wav"), start=0.1, end=0.5, seconds=0.625,
+    )  # fmt: skip
+    check("have", soundfile.read(tmp_path / "h.wav", dtype="float32")[0])
 
 
 def test_segment(tmp_path):

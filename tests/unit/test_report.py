@@ -29,7 +29,7 @@ def manifest(key, stems, sources, created, notices=()):
     }  # fmt: skip
 
 
-def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, source=None, clipped=None):
+def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, source=None, clipped=None, haves=()):
     """Run the stage on these stems ([frames, channels] by name); returns qc.json and provenance.json."""
     for name, audio in {**stems, "mix": mix}.items():
         with wav.create(folder / f"{name}.wav", RATE, 2) as file:
@@ -54,13 +54,18 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
     for step, made in separations.items():
         manifests[step] = folder / f"{step}.manifest.json"
         write_json(manifests[step], made)
+    given = {}
+    for stem, told in dict(haves).items():
+        given[stem] = folder / f"{stem}.have.json"
+        write_json(given[stem], told)
     facts = {
+        "haves": {stem: {"path": f"stems/{stem}.mp3", "sha256": "def", "key": "h"} for stem in given},
         "id": "my/song", "path": "songs/my/song.wav", "recipe": "r", "preset": "balanced", "mix": "m",
         "content": {"source": "abc"}, "sha256": "abc", "start": 1.0, "end": None, "expressions": expressions,
     }  # fmt: skip
     report(
         {stem: folder / f"{stem}.wav" for stem in stems},
-        folder / "mix.wav", folder / "delivery.json", manifests,
+        folder / "mix.wav", folder / "delivery.json", manifests, given,
         folder / "qc.json", folder / "provenance.json", song=facts,
     )  # fmt: skip
     return read_json(folder / "qc.json"), read_json(folder / "provenance.json")
@@ -162,6 +167,30 @@ def test_provenance_says_where_everything_came_from(tmp_path, fresh):
     assert origin["stems"] == EXPRESSIONS
     assert origin["separations"]["split"]["key"] == "k"
     assert {"unbraid", "numpy", "python"} <= set(origin["versions"])
+
+
+def test_a_stem_that_was_given_is_told_with_its_file_and_what_was_done_to_it(tmp_path):
+    told = {
+        "rate": 48000,
+        "channels": 1,
+        "frames": 9,
+        "codec": "mp3",
+        "notices": ["was cut"],
+        "created": stamp(11),
+        "seconds": 1.0,
+    }
+    expressions = {"vocals": [[1, "h", "have"]], "instrumental": [[1, "m", "mix"], [-1, "h", "have"]]}
+    stems = {"vocals": VOCALS, "instrumental": MIX - VOCALS}
+    quality, origin = reported(tmp_path, stems, expressions, {}, mix=MIX, haves={"vocals": told})
+    given = {"path": "stems/vocals.mp3", "sha256": "def", "key": "h"}
+    assert origin["have"] == {"vocals": given}
+    assert quality["have"] == {"vocals": {**given, "rate": 48000, "channels": 1, "frames": 9, "codec": "mp3"}}
+    assert quality["notices"] == ["was cut"]
+    assert quality["seconds"]["vocals.have"] == {"seconds": 1.0, "reused": False}
+    assert [rest["stems"] for rest in quality["residuals"]] == [["vocals", "instrumental"]]
+    outcome = "\n".join(lines(tmp_path))
+    assert "preset balanced, no model" in outcome
+    assert "(yours: stems/vocals.mp3)" in outcome
 
 
 def test_the_outcome_tells_stems_time_factor_residuals_and_notices(tmp_path, fresh):

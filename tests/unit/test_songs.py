@@ -90,15 +90,15 @@ def write(path: Path, *rows: str) -> Path:
 def test_a_table_gives_ids_paths_windows_and_choices(tmp_path):
     table = write(
         tmp_path / "songs.tsv",
-        "song\tpath\tstart\tend\trecipe\tpreset",
-        "My Song\tin/a.mp3\t10.5\t1:02:03.25\tidentity\tfast",
+        "song\tpath\tstart\tend\trecipe\tpreset\thave",
+        "My Song\tin/a.mp3\t10.5\t1:02:03.25\tidentity\tfast\tstems/a",
         "",
-        "b\tin/b.mp3\t\t0:30\t\t",
+        "b\tin/b.mp3\t\t0:30\t\t\t",
     )
     first, second = collect(str(table))[0]
     assert (first.id, first.path, first.start, first.end) == ("My_Song", "in/a.mp3", 10.5, 3723.25)
-    assert (first.recipe, first.preset) == ("identity", "fast")
-    assert (second.start, second.end, second.recipe) == (None, 30.0, None)
+    assert (first.recipe, first.preset, first.have) == ("identity", "fast", "stems/a")
+    assert (second.start, second.end, second.recipe, second.have) == (None, 30.0, None, None)
 
 
 @pytest.mark.parametrize(

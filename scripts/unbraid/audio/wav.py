@@ -67,6 +67,15 @@ def reblocked(blocks: Iterable[Audio], size: int = BLOCK) -> Iterator[Audio]:
         yield np.concatenate(held)
 
 
+def window(blocks: Iterable[Audio], skip: int, frames: int) -> Iterator[Audio]:
+    """Without the first `skip` frames, `frames` frames of what follows. Reads to the end of `blocks`."""
+    for block in blocks:
+        part = block[skip : skip + frames]
+        skip, frames = max(0, skip - len(block)), frames - len(part)
+        if len(part):
+            yield part
+
+
 def _system_error(file: soundfile.SoundFile, path: str | Path, error: Exception) -> Exception:
     """What the system said when writing to `file` failed; `error` itself when it came from elsewhere."""
     if not soundfile._snd.sf_error(file._file):

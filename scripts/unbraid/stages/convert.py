@@ -42,7 +42,7 @@ def convert(
     begun = time.monotonic()
     if problem:
         raise UnbraidError(problem[0], remedy=problem[1])
-    _check_unchanged(source, digest)
+    check_unchanged(source, digest)
     frames, peak = 0, 0.0
     with Decoder(source, start, end, truncated) as decoder:
         try:
@@ -84,7 +84,7 @@ def convert(
     )
 
 
-def _check_unchanged(source: Path, planned: str | None) -> None:
+def check_unchanged(source: Path, planned: str | None) -> None:
     """Raises: UnbraidError when the source's bytes are not the planned ones; with the reason when it has none."""
     if planned is None:
         probe(source)  # says what is wrong with it; if nothing is any more, it has changed

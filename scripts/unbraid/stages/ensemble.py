@@ -68,7 +68,7 @@ def join(blocks: Iterable[Audio], method: str, weights: list[float], frames: int
     """Blocks [members, frames, channels], `frames` in all, → blocks [frames, channels], as many in all."""
     if method in ("min", "max"):
         chosen = _by_magnitude(_padded(blocks), np.argmin if method == "min" else np.argmax)
-        yield from _cut(chosen, BEFORE, frames)
+        yield from wav.window(chosen, BEFORE, frames)
         return
     share = np.array(weights) / sum(weights)
     for block in blocks:
@@ -106,12 +106,3 @@ def _by_magnitude(blocks: Iterable[Audio], choose: Any) -> Iterator[Audio]:
             total[number * HOP : number * HOP + SIZE] += part.T
         yield total[: count * HOP]
         waiting, ahead = total[count * HOP :], ahead[:, count * HOP :]
-
-
-def _cut(blocks: Iterable[Audio], skip: int, frames: int) -> Iterator[Audio]:
-    """Without the first `skip` frames, `frames` frames of what follows."""
-    for block in blocks:
-        part = block[skip : skip + frames]
-        skip, frames = max(0, skip - len(block)), frames - len(part)
-        if len(part):
-            yield part

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from unbraid.files import read_json, write_json
 from unbraid.stages.merge import versions
 
 PROVENANCE = ("key", "model", "licence", "weights", "content", "created", "files", "versions")  # of a manifest
+HAVE = ("rate", "channels", "frames", "codec")  # of what is said of a given stem
 
 Sources = list[tuple[int, str, str]]  # (coefficient, key, stem); the mix is the stem `mix` of the mix's key
 
@@ -25,6 +26,7 @@ def report(
     mix: Path,
     delivery: Path,
     manifests: Mapping[str, Path],
+    haves: Mapping[str, Path],
     quality: Path,
     provenance: Path,
     *,
@@ -33,14 +35,21 @@ def report(
     """Write `quality` (qc.json) and `provenance` (provenance.json).
 
     stems: the delivered files by stem. delivery: what deliver said. manifests: of what they are made of, by step.
-    song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources.
+    haves: what was said of each stem that the user gave.
+    song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources, and
+    path, sha256 and key of those that the user gave.
     """
     expressions: Mapping[str, Sources] = song["expressions"]
     delivered = read_json(delivery)
     source = delivered["song"]
     made = {step: read_json(path) for step, path in manifests.items()}
     separations = {step: one for step, one in made.items() if one["stage"] == "merge"}
-    seconds = _seconds(source, delivered, made)
+    given = {stem: read_json(path) for stem, path in haves.items()}
+    origins = {
+        stem: {"path": _printable(one["path"]), "sha256": one["sha256"], "key": one["key"]}
+        for stem, one in song["haves"].items()
+    }
+    seconds = _seconds(source, delivered, made, given)
     length = source["frames"] / source["rate"]
     total = sum(stage["seconds"] for stage in seconds.values() if not stage["reused"])
     write_json(
@@ -63,9 +72,10 @@ def report(
             "bit_depth": delivered["bit_depth"],
             "gain": delivered["gain"],
             "stems": {stem: _measured(path, delivered["clipped_by_delivery"][stem]) for stem, path in stems.items()},
+            "have": {stem: {**origins[stem], **{name: one[name] for name in HAVE}} for stem, one in given.items()},
             "mix": _measured(mix, 0),
             "residuals": _residuals(stems, mix, delivered["gain"], expressions, song["mix"], separations),
-            "notices": _notices(source, delivered, separations),
+            "notices": _notices(source, delivered, [*separations.values(), *given.values()]),
             "seconds": seconds,
             "real_time_factor": round(length / total, 3) if total else None,
         },
@@ -74,14 +84,14 @@ def report(
         provenance,
         {
             "song": song["id"],
-            # JSON is UTF-8; a name on disk need not be.
-            "path": os.fsencode(song["path"]).decode("utf-8", "backslashreplace"),
+            "path": _printable(song["path"]),
             "source_sha256": song["sha256"],
             "window": {"start": song["start"], "end": song["end"]},
             "recipe": song["recipe"],
             "preset": song["preset"],
             "mix": {"key": song["mix"], "content": song["content"]},
             "stems": expressions,
+            "have": origins,
             "separations": {step: {name: one[name] for name in PROVENANCE} for step, one in separations.items()},
             "ensembles": {
                 step: {name: one[name] for name in ("key", "content", "created", "files", "versions")}
@@ -93,6 +103,11 @@ def report(
     )
 
 
+def _printable(path: str) -> str:
+    """JSON is UTF-8; a name on disk need not be."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _measured(path: Path, clipped: int) -> dict[str, Any]:
     info = soundfile.info(path)
     frames, rate, channels = info.frames, info.samplerate, info.channels
@@ -102,7 +117,9 @@ def _measured(path: Path, clipped: int) -> dict[str, Any]:
     return {"frames": frames, "rate": rate, "channels": channels, **meter.result(), "clipped_by_delivery": clipped}
 
 
-def _seconds(source: Any, delivered: Any, made: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _seconds(
+    source: Any, delivered: Any, made: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Seconds per stage. What was separated before this song was converted was reused, and is marked so."""
     stages: dict[str, dict[str, Any]] = {"convert": {"seconds": source["seconds"], "reused": False}}
     for step, one in made.items():
@@ -110,12 +127,14 @@ def _seconds(source: Any, delivered: Any, made: Mapping[str, Any]) -> dict[str, 
         for stage, value in one["seconds"].items():
             name = stage if len(made) == 1 else f"{step}.{stage}"
             stages[name] = {"seconds": value, "reused": reused}
+    for stem, one in given.items():
+        stages[f"{stem}.have"] = {"seconds": one["seconds"], "reused": False}
     stages["deliver"] = {"seconds": delivered["seconds"], "reused": False}
     return stages
 
 
-def _notices(source: Any, delivered: Any, separations: Mapping[str, Any]) -> list[str]:
-    notices = [notice for made in separations.values() for notice in made["notices"]]
+def _notices(source: Any, delivered: Any, made: Iterable[Any]) -> list[str]:
+    notices = [notice for one in made for notice in one["notices"]]
     if source["damaged"]:
         length = source["frames"] / source["rate"]
         notices.append(f"The source is damaged; the {length:.2f} s before that were taken (truncated: accept).")

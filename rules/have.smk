@@ -1,0 +1,22 @@
+# A stem that the user has, in the form of its mix. As with convert, the file is a param, never an input.
+rule have:
+    input:
+        mix_info=lambda wildcards: mix_file(plan.haves[wildcards.key].mix, "mix.json"),
+    output:
+        stem=passing(f"{WORK}/have/{{key}}/have.wav"),
+        info=passing(f"{WORK}/have/{{key}}/have.json"),
+    log:
+        f"{LOGS}/have/{{key}}.log",
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        song=told(lambda wildcards: plan.haves[wildcards.key].song),
+        path=told(lambda wildcards: plan.haves[wildcards.key].path),
+        task=told(have_task),
+    message:
+        "{params.song}: taking {params.path}"
+    script:
+        "../scripts/have.py"

@@ -1,0 +1,122 @@
+"""Stems that a user has already: which files they are, and what in a recipe they stand for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unbraid import keys
+from unbraid.audio.source import cannot_read, check_file
+from unbraid.errors import UnbraidError, suggest
+from unbraid.recipes import Recipe, Term
+from unbraid.songs import EXTENSIONS, Probed, Song
+
+HAVE = "have"  # the one output of the stage
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Have:
+    """What `have` makes: a stem that the user has, in the form of its mix.
+
+    song: of the songs that share it, the first by id. mix: the mix's key. path, sha256: of the user's file. start, end:
+    the window of the song. seconds: how long the song is without a window, None when it could not be probed.
+    """
+
+    key: str
+    song: str
+    mix: str
+    path: str
+    sha256: str
+    start: float | None
+    end: float | None
+    seconds: float | None
+
+
+def find(song: Song, recipe: Recipe, mix: str, probe: Callable[[str], Probed | UnbraidError]) -> dict[str, Have]:
+    """The stems of the recipe that the song has, by name. mix: the key of its mix.
+
+    Raises: UnbraidError for a file that is missing, is not audio, or fits no stem of the recipe.
+    """
+    if not song.have:
+        return {}
+    whole, found = probe(song.path), {}
+    for stem, path in files(song.have, recipe).items():
+        probed = probe(path)
+        if isinstance(probed, UnbraidError):
+            raise _wrong(probed.what)
+        found[stem] = Have(
+            keys.key("have", {"source": probed.sha256, "mix": mix}),
+            song.id,
+            mix,
+            path,
+            probed.sha256,
+            song.start,
+            song.end,
+            None if isinstance(whole, UnbraidError) else whole.duration,
+        )
+    return found
+
+
+def files(written: str, recipe: Recipe) -> dict[str, str]:
+    """The files of a column `have`, by the stem of the recipe that each is named after, in whatever case.
+
+    written: folders and files, separated by `;`, from the working directory. Of a folder its audio files are taken.
+    Raises: UnbraidError for what is not there, what is named after no stem, what delivering would replace, and two
+    files of one stem.
+    """
+    stems = {stem.casefold(): stem for stem in recipe.stems}
+    found: dict[str, str] = {}
+    places = [Path(part.strip()) for part in written.split(";") if part.strip()]
+    for path in (path for place in places for path in _audio(place)):
+        stem = stems.get(path.stem.casefold())
+        if stem is None:
+            raise UnbraidError(
+                f"The column `have` gives {path}, and the recipe {recipe.name!r} delivers no stem {path.stem!r}.",
+                remedy=f"{suggest(path.stem, recipe.stems)} Name each file after its stem, and leave out all others.",
+            )
+        if RESULTS.resolve() in path.resolve().parents:
+            raise UnbraidError(
+                f"The column `have` gives {path}, which lies where stems are delivered and would be replaced.",
+                remedy="Put it into a folder of its own.",
+            )
+        if stem in found:
+            raise UnbraidError(
+                f"The column `have` gives two files for the stem {stem!r}: {found[stem]} and {path}.",
+                remedy="Leave out one of them.",
+            )
+        found[stem] = str(path)
+    return found
+
+
+def outputs(recipe: Recipe, found: Mapping[str, Have]) -> dict[Term, Have]:
+    """What the stems stand for wherever a recipe names it: the output of a step that is delivered as it is."""
+    made: dict[Term, Have] = {}
+    for stem, linear in recipe.stems.items():
+        ((term, coefficient), *others) = linear.items()
+        if stem in found and term.step and coefficient == 1 and not others:
+            made.setdefault(term, found[stem])
+    return made
+
+
+def _audio(place: Path) -> list[Path]:
+    """The file at this place, or the audio files in the folder there."""
+    try:
+        if not place.is_dir():
+            check_file(place)
+            return [place]
+        inside = sorted(place.iterdir())
+    except UnbraidError as error:
+        raise _wrong(error.what) from error
+    except OSError as error:
+        raise _wrong(cannot_read(place, error).what) from error
+    found = [path for path in inside if path.suffix.lower().lstrip(".") in EXTENSIONS and not path.name.startswith(".")]
+    if not found:
+        raise _wrong(f"{place} is a folder without audio files.")
+    return found
+
+
+def _wrong(what: str) -> UnbraidError:
+    return UnbraidError(
+        f"A stem that the column `have` gives cannot be taken: {what}",
+        remedy="Give a file that plays, or empty the column to have the stem computed.",
+    )
