@@ -8,6 +8,7 @@ onstart:
         lock.hold(Path(".snakemake/unbraid.lock"))
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
+    expect()
 
 
 def uses_of(jobs):
@@ -32,7 +33,9 @@ def note_uses():
 
 onsuccess:
     note_uses()
+    account()
 
 
 onerror:
     note_uses()
+    account()

@@ -83,6 +83,9 @@ def test_a_worker_gives_the_bytes_of_the_job_and_loads_once(tiny, slot, tmp_path
         "engine",
         "arithmetic",
         "threads",
+        "passes",
+        "chunks",
+        "chunk_seconds",
         "notices",
         "weights",
     }

@@ -61,7 +61,8 @@ def separate(
     prompt: what stage prompt wrote, for a model that is asked in words.
     session: of this model, folder, settings, device and threads, where one is loaded already; it stays open.
     show: makes what shows progress, of the seconds of audio to do and a label.
-    Writes `report` last: seconds, audio seconds, device, engine, its arithmetic, and notices.
+    Writes `report` last: seconds, audio seconds, device, engine, its arithmetic, notices, and how much work it was: the
+    passes, the chunks of all of them, and the seconds of a chunk.
     """
     begun = time.monotonic()
     statistics = read_statistics(info)
@@ -80,6 +81,7 @@ def separate(
             session.survey(wav.blocks(mix))
         with replacing(stems) as partial:
             _passes(session, mix, partial, statistics, start, stop, len(model.stems), temp_dir, progress)
+        passes = session.passes if statistics.peak > 0 else []
         device_used, engine, notices = session.device, session.engine, session.notices
         arithmetic = session.arithmetic
     write_json(
@@ -91,6 +93,9 @@ def separate(
             "engine": engine,
             "arithmetic": arithmetic,
             "threads": threads,
+            "passes": len(passes),
+            "chunks": sum(len(one.grid.touching(statistics.frames, start, stop)) for one in passes),
+            "chunk_seconds": max((one.grid.chunk / statistics.rate for one in passes), default=0.0),
             "notices": notices,
             "weights": read_json(folder / "model.json")["weights"] if model.weights else {},
         },
