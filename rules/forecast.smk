@@ -147,7 +147,12 @@ def account():
             logger.info(line)
         if workflow.local_exec:
             lines = measured.lines(
-                plan, ran, this_run["begun"] - started, manifest_of, settings
+                plan,
+                ran,
+                this_run["begun"] - started,
+                manifest_of,
+                settings,
+                gpu=machine().gpu,
             )
             speeds.note(SPEEDS, lines)
     except OSError as error:

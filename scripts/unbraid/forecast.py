@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from unbraid import estimates, shares, workload
+from unbraid.backends import registry
 from unbraid.config import Config
 from unbraid.plan import Plan, Separation
 from unbraid.speeds import Speeds
@@ -69,7 +70,8 @@ def forecast(
             share = _share(plan, made, machine, config)
             mine.share = max(mine.share, share.percent / 100 or 1.0)
             mine.separating = _sum(mine.separating, _separating(plan, made, share, speeds, machine))
-            loads = made.segments.count if not config.worker else int(made.model.name not in loaded)
+            warm = config.worker and registry.find(made.model.backend).warm
+            loads = int(made.model.name not in loaded) if warm else made.segments.count
             mine.separating = _sum(mine.separating, loads * (speeds.least("load", made.model.name) or 0.0))
             loaded.add(made.model.name)
         elif job[0] in MEASURED:

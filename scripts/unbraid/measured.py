@@ -29,9 +29,18 @@ class Ran:
 
 
 def lines(
-    plan: Plan, ran: Iterable[Ran], starting: float, manifest: Callable[[str], dict[str, Any]], config: Config
+    plan: Plan,
+    ran: Iterable[Ran],
+    starting: float,
+    manifest: Callable[[str], dict[str, Any]],
+    config: Config,
+    *,
+    gpu: bool,
 ) -> list[Line]:
-    """What the jobs of a run tell. starting: seconds until the first one. manifest: of a key of the store, {} for none."""
+    """What the jobs of a run tell.
+
+    starting: seconds until the first one. manifest: of a key of the store, {} for none. gpu: its separations asked for one.
+    """
     given = sorted(ran, key=lambda one: one.begun)
     found = [_line("run", "", 1, starting)]
     for one in given:
@@ -47,10 +56,11 @@ def lines(
         made = plan.works[work]
         written = manifest(made.key)
         # Not what was separated in part by an earlier run, or by several engines, or is silent.
-        if len(jobs) != made.segments.count or len(written.get("engines", ())) != 1 or not written.get("chunks"):
+        alike = all(len(written.get(name, ())) == 1 for name in ("devices", "engines"))
+        if len(jobs) != made.segments.count or not alike or not written.get("chunks"):
             continue
         computed = written["seconds"]["separate"]
-        found.append(_network(made.model.name, made.segments.count, computed, written))
+        found.append(_network(made.model.name, made.segments.count, computed, written, gpu))
         besides = max(sum(job.seconds for job in jobs) - computed, 0.0)
         # The first job of a run also waits for the network to be loaded, which the others then have.
         model, warm = made.model.name, config.worker and registry.find(made.model.backend).warm
@@ -60,12 +70,13 @@ def lines(
     return [line for group in _by_kind(found) for line in _spread(group)]
 
 
-def _network(model: str, segments: int, seconds: float, written: dict[str, Any]) -> Line:
+def _network(model: str, segments: int, seconds: float, written: dict[str, Any], gpu: bool) -> Line:
     engine, threads = written["engines"][0], max(written["threads"])
     units = estimates.rounds(written["chunks"], segments, speeds.lanes(engine, threads))
     return {
         **_line("separate", model, units, seconds),
         "settings": speeds.matter(written["settings"]),
+        "gpu": gpu,
         "device": written["devices"][0],
         "engine": engine,
         "threads": threads,
@@ -81,7 +92,7 @@ def _line(stage: str, what: str, units: float, seconds: float) -> Line:
 
 def _by_kind(found: list[Line]) -> list[list[Line]]:
     def kind(line: Line) -> str:
-        return repr([line["stage"], line["what"], *(line.get(name) for name in speeds.NETWORK if name != "units")])
+        return repr([line["stage"], line["what"], *(line.get(name) for name in speeds.NETWORK)])
 
     return [list(group) for _, group in groupby(sorted(found, key=kind), key=kind)]
 

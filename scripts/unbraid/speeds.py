@@ -103,23 +103,22 @@ class Speeds:
         return min((line["seconds"] for line in lines), default=None)
 
     def network(self, model: str, settings: Mapping[str, Any], *, gpu: bool) -> Network | None:
-        """How fast a model is with such settings; None where nothing is known.
+        """How fast a model is with such settings, where its jobs ask for a GPU or not; None where nothing is known.
 
-        Which engine serves a model is found out by its job: here it is taken to be that of the latest measurement.
+        Which device and engine then serve it is found out by its job: here they are taken to be the latest measurement's.
         """
         asked = matter(settings)
 
         def alike(line: Line) -> bool:
-            return bool(line["settings"] == asked and (line["device"] != "cpu") == gpu)
+            return bool(line["settings"] == asked and line["gpu"] == gpu)
 
         lines = self._lines(("separate", model), alike)
         if not lines:
             return None
         last = lines[-1]
         aside = lanes(last["engine"], 2) > 1
-        same = [
-            line for line in lines if line["engine"] == last["engine"] and (aside or line["threads"] == last["threads"])
-        ]
+        told = ("device", "engine") if aside else ("device", "engine", "threads")
+        same = [line for line in lines if all(line[name] == last[name] for name in told)]
         return Network(fit(_samples(same)), last["passes"], last["chunk_seconds"], aside)
 
     def _lines(self, name: tuple[str, str], alike: Callable[[Line], bool] = lambda line: True) -> list[Line]:
@@ -142,7 +141,15 @@ def _samples(lines: list[Line]) -> list[Sample]:
 
 NUMBER = (int, float)
 FORM = {"stage": str, "what": str, "units": NUMBER, "seconds": NUMBER}
-NETWORK = {"settings": dict, "device": str, "engine": str, "threads": int, "passes": int, "chunk_seconds": NUMBER}
+NETWORK = {
+    "settings": dict,
+    "gpu": bool,
+    "device": str,
+    "engine": str,
+    "threads": int,
+    "passes": int,
+    "chunk_seconds": NUMBER,
+}
 
 
 def _line(text: bytes) -> Line | None:

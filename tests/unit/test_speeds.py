@@ -19,6 +19,7 @@ def line(stage="convert", what="", units=10.0, seconds=1.0, **more):
 def network(units=2, seconds=6.0, **changes):
     made = {
         "settings": {"precision": "fast"},
+        "gpu": False,
         "device": "cpu",
         "engine": "openvino",
         "threads": 2,
