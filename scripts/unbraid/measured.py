@@ -21,7 +21,8 @@ KEPT = 4
 
 @dataclass(frozen=True)
 class Ran:
-    """A job that came to a good end: when it began (seconds since 1970) and how many seconds it took, start of process and all."""
+    """A job that came to a good end: when it began (seconds since 1970) and how many seconds it took, start of process and all;
+    0 where that is not known."""
 
     job: Job
     begun: float
@@ -41,7 +42,7 @@ def lines(
 
     starting: seconds until the first one. manifest: of a key of the store, {} for none. gpu: its separations asked for one.
     """
-    given = sorted(ran, key=lambda one: one.begun)
+    given = sorted((one for one in ran if one.seconds), key=lambda one: one.begun)
     found = [_line("run", "", 1, starting)]
     for one in given:
         if one.job[0] in MEASURED:

@@ -36,6 +36,7 @@ def test_the_plan_tells_what_a_run_will_do_and_the_summary_what_it_did(tmp_path)
     assert [(row["state"], row["stored"], row["segments"]) for row in planned.values()] == [("to run", "0/1", "1")] * 2
     assert planned["a"]["bytes"] == str(2 * 44100 * 2 * (4 + 3))
     assert not (desk.path / "work").exists()
+    assert notes(desk) == []
 
     desk.good("results/a/copy.wav", "results/a/qc.json")
     assert list(table(desk, "summary.tsv")) == ["a"]
@@ -61,14 +62,7 @@ def test_the_plan_tells_what_a_run_will_do_and_the_summary_what_it_did(tmp_path)
     assert "failed" in desk.good("summary").text
     assert list(table(desk, "summary.tsv")) == ["b", "c"]
 
-
-def test_dry_runs_and_runs_with_nothing_to_do_leave_no_summary_and_no_speeds(tmp_path):
-    desk = furnish(tmp_path, a=0.5)
-    desk.good("-n")
-    desk.good("plan")
-    assert notes(desk) == []
-    desk.good()
     before = desk.files("results", "store/speeds")
-    desk.good()
-    desk.good("cache_list")
+    assert desk.good("results/a/copy.wav").idle
+    desk.good("results/c/qc.json", "-n")
     assert desk.files("results", "store/speeds") == before
