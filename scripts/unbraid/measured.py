@@ -60,7 +60,7 @@ def lines(
         alike = all(len(written.get(name, ())) == 1 for name in ("devices", "engines"))
         if len(jobs) != made.segments.count or not alike or not written.get("chunks"):
             continue
-        computed = written["seconds"]["separate"]
+        computed = max(written["seconds"]["separate"] - written["loading"], 0.0)
         found.append(_network(made.model.name, made.segments.count, computed, written, gpu))
         besides = max(sum(job.seconds for job in jobs) - computed, 0.0)
         # The first job of a run also waits for the network to be loaded, which the others then have.

@@ -27,7 +27,7 @@ def truth(plan, jobs, engine="openvino", disturbed=1.0):
             lanes = 2 if engine == "openvino" else 1
             computed = CHUNK * -(-chunks // lanes) * disturbed
             manifests[made.key] = {
-                "seconds": {"separate": computed}, "settings": made.settings, "threads": [2], "devices": ["cpu"],
+                "seconds": {"separate": computed + 1.0}, "loading": 1.0, "settings": made.settings, "threads": [2], "devices": ["cpu"],
                 "engines": [engine], "passes": 1, "chunks": int(chunks), "chunk_seconds": 7.8,
             }  # fmt: skip
             seconds = computed + (0.5 if loaded else LOAD)
