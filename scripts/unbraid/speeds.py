@@ -88,11 +88,15 @@ class Speeds:
         self._costs: dict[tuple[str, str], Cost | None] = {}
 
     def cost(self, stage: str, what: str = "") -> Cost | None:
-        """Of a stage; None where nothing is known. what: the kind of its work (a format, a method, a model)."""
+        """Of a stage; None where nothing is known. what: the kind of its work (a format, a method, a model).
+
+        What another kind of the stage takes is near enough: each is a small part of a song's time.
+        """
         name = (stage, what)
         if name not in self._costs:
-            lines = self._lines(name)
-            known = self._shipped.get(name)
+            kinds = [name, *(other for other in {**self._own, **self._shipped} if other[0] == stage)]
+            lines = next((lines for kind in kinds if (lines := self._lines(kind))), [])
+            known = next((self._shipped[kind] for kind in kinds if kind in self._shipped), None)
             each = fit(_samples(known), 0.0).each if known else 0.0
             self._costs[name] = fit(_samples(lines), each, EXTENT) if lines else None
         return self._costs[name]

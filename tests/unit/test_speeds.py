@@ -100,6 +100,13 @@ def test_while_songs_are_of_one_length_what_ships_tells_how_much_longer_songs_ta
     assert not known.borrowed
 
 
+def test_an_unknown_kind_of_a_stage_is_taken_to_be_like_another_and_no_stage_like_another_stage():
+    known = Speeds([line("deliver", "wav", 1, 1.0)], [line("merge", "", 1, 2.0)])
+    assert known.cost("deliver", "flac").of(1) == pytest.approx(1)
+    assert known.cost("merge", "resampled").of(1) == pytest.approx(2)
+    assert known.cost("report") is None
+
+
 def test_a_network_is_known_by_model_device_and_settings_that_matter_for_speed():
     known = Speeds([network()], [])
     assert known.network("net", {"precision": "fast", "overlap": 0.5, "shifts": 3, "seed": 0}, gpu=False)
