@@ -7,6 +7,7 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/common.smk"
+include: "rules/forecast.smk"
 include: "rules/hooks.smk"
 include: "rules/model.smk"
 include: "rules/convert.smk"
@@ -20,6 +21,7 @@ include: "rules/ensemble.smk"
 include: "rules/deliver.smk"
 include: "rules/report.smk"
 include: "rules/cache.smk"
+include: "rules/plan.smk"
 
 
 rule all:

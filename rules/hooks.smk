@@ -10,6 +10,7 @@ onstart:
         this_run.begin()
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
+    expect()
 
 
 # The songs of which these jobs delivered.
@@ -21,7 +22,9 @@ def delivered_by(jobs):
 
 onsuccess:
     this_run.end(delivered_by(workflow.dag.finished_jobs))
+    account()
 
 
 onerror:
     this_run.end(delivered_by(workflow.dag.finished_jobs))
+    account()

@@ -29,6 +29,7 @@ class Mix:
 
     song: of the songs that share this mix, the first by id. content: what went into the key.
     problem: what is wrong with the song's row in the table, and what to do about it.
+    duration (seconds), rate (Hz), channels: by its headers, enough to estimate by; 0 for a song that could not be probed.
     """
 
     key: str
@@ -40,6 +41,8 @@ class Mix:
     end: float | None
     duration: float
     problem: tuple[str, str] | None
+    rate: int = 0
+    channels: int = 0
 
 
 @dataclass(frozen=True)
@@ -240,16 +243,16 @@ class Planner:
         if problem or isinstance(probed, UnbraidError):
             # Its job fails with the reason; the key only has to be the same wherever this plan is made.
             content: dict[str, Any] = {"unreadable": song.id}
-            sha256, duration = None, 0.0
+            sha256, duration, rate, channels = None, 0.0, 0, 0
         else:
             # Not how damage is taken: a damaged song completes no key but with `truncated: accept`.
             content = {"source": probed.sha256, "start": song.start or None, "end": song.end}
             stop = probed.duration if song.end is None else min(song.end, probed.duration)
             sha256, duration = probed.sha256, max(0.0, stop - (song.start or 0.0))
+            rate, channels = probed.rate, min(probed.channels, 2)
         key = keys.key("convert", content)
-        return Mix(
-            key, keys.record("convert", content), song.id, song.path, sha256, song.start, song.end, duration, problem
-        )
+        record = keys.record("convert", content)
+        return Mix(key, record, song.id, song.path, sha256, song.start, song.end, duration, problem, rate, channels)
 
     def _segments(self, mix: Mix, sources: tuple[Source, ...], model: Model) -> Segments:
         config = self.config

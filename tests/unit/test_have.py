@@ -105,7 +105,9 @@ def test_a_wrong_column_is_a_problem_of_its_song_alone(stems):
 def test_a_stem_that_is_no_audio_is_a_problem_of_its_song_alone(stems):
     folder = stems("vocals.wav")
     broken = UnbraidError("vocals.wav is not audio.", remedy="Take it out of the songs.")
-    probe = lambda path: broken if "vocals" in path else SimpleNamespace(sha256="a", duration=1.0)  # noqa: E731
+    probe = lambda path: (
+        broken if "vocals" in path else SimpleNamespace(sha256="a", duration=1.0, rate=44100, channels=2)
+    )  # noqa: E731
     made = plan([Song("s", "abc.wav", have=folder), Song("t", "abc.wav")], recipe="mine", probe=probe)
     what, remedy = made.songs["s"].mix.problem
     assert "vocals.wav is not audio" in what
@@ -152,7 +154,7 @@ def test_the_file_s_bytes_and_the_mix_decide_the_key_and_its_name_does_not(tmp_p
         place = tmp_path / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"x")
-        probe = lambda path: SimpleNamespace(sha256=path.split(".")[-1], duration=100.0)  # noqa: E731
+        probe = lambda path: SimpleNamespace(sha256=path.split(".")[-1], duration=100.0, rate=44100, channels=2)  # noqa: E731
         song = Song("s", "abc.wav", have=str(place), **changes)
         return plan([song], recipe="mine", probe=probe).songs["s"].haves["vocals"].key
 

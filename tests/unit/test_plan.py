@@ -34,6 +34,12 @@ RECIPES = {
         "stems": {"v": "b.vocals"},
     },
 }
+
+
+def probed(sha256, duration):
+    return SimpleNamespace(sha256=sha256, duration=duration, rate=44100, channels=2)
+
+
 PRESETS = {
     "p": presets.Preset(shifts=0, overlap=0.25, precision="exact"),
     "q": presets.Preset(shifts=2, overlap=0.25, precision="exact"),
@@ -58,7 +64,7 @@ def plan(
         model=models.__getitem__,
         recipe=recipes or (lambda name: compile_recipe(name, RECIPES[name], models.__getitem__)),
         preset=lambda name: presets.choose(PRESETS, name, settings),
-        probe=probe or (lambda path: SimpleNamespace(sha256=path.split(".")[0] * 4, duration=100.0)),
+        probe=probe or (lambda path: probed(path.split(".")[0] * 4, 100.0)),
         complete=complete,
     ).compile(songs)
 
@@ -154,7 +160,7 @@ def test_a_song_that_cannot_be_probed_still_gets_a_job_of_its_own():
     failing = {"bad.wav": UnbraidError("No.", remedy="Yes.")}
     made = plan(
         [SONG, Song("bad", "bad.wav"), Song("bad2", "bad.wav")],
-        probe=lambda path: failing.get(path) or SimpleNamespace(sha256="a", duration=1.0),
+        probe=lambda path: failing.get(path) or probed("a", 1.0),
     )
     assert made.songs["bad"].mix.sha256 is None
     assert made.songs["bad"].separations["a"].segments.count == 1
@@ -241,7 +247,7 @@ def test_a_wrong_number_of_prompts_in_the_configuration_is_an_error_that_names_b
 
 
 def test_a_model_that_takes_long_is_heard_in_segments_of_two_minutes(asked):
-    long = lambda path: SimpleNamespace(sha256="a", duration=601.0)  # noqa: E731
+    long = lambda path: probed("a", 601.0)  # noqa: E731
     assert plan([SONG], models=asked, recipe="ask", probe=long).songs["s"].separations["a"].segments.count == 6
     assert plan([SONG], probe=long).songs["s"].separations["a"].segments.count == 2
 

@@ -78,11 +78,15 @@ def test_a_worker_gives_the_bytes_of_the_job_and_loads_once(tiny, slot, tmp_path
     report = json.loads(Path(songs[0]["report"]).read_text())
     assert set(report) == {
         "seconds",
+        "loading",
         "audio_seconds",
         "device",
         "engine",
         "arithmetic",
         "threads",
+        "passes",
+        "chunks",
+        "chunk_seconds",
         "notices",
         "weights",
     }

@@ -70,6 +70,7 @@ class DemucsOpenvinoSession(Plain):
         self._compiled: Any = None
         # The transforms, while OpenVINO's own threads compute.
         self._pool = ThreadPoolExecutor(threads)
+        self._ready(0)  # it may have to be compiled, which is better done before a song is begun
 
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
         super().begin(statistics, prompt_file)

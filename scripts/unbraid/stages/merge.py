@@ -80,6 +80,11 @@ def merge(
             "engines": sorted({run["engine"] for run in runs}),
             "arithmetics": sorted({run["arithmetic"] for run in runs}),
             "threads": sorted({run["threads"] for run in runs}),
+            # What was separated by an older version, before an interruption, does not tell.
+            "loading": round(sum(run.get("loading", 0.0) for run in runs), 3),
+            "passes": max(run.get("passes", 0) for run in runs),
+            "chunks": sum(run.get("chunks", 0) for run in runs),
+            "chunk_seconds": max(run.get("chunk_seconds", 0.0) for run in runs),
             "notices": list(dict.fromkeys(notice for run in runs for notice in run["notices"])),
             "versions": versions(),
         },

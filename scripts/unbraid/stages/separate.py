@@ -61,7 +61,8 @@ def separate(
     prompt: what stage prompt wrote, for a model that is asked in words.
     session: of this model, folder, settings, device and threads, where one is loaded already; it stays open.
     show: makes what shows progress, of the seconds of audio to do and a label.
-    Writes `report` last: seconds, audio seconds, device, engine, its arithmetic, and notices.
+    Writes `report` last: seconds, those of them until the network was ready, audio seconds, device, engine, its arithmetic,
+    notices, and how much work it was: the passes, the chunks of all of them, and the seconds of a chunk.
     """
     begun = time.monotonic()
     statistics = read_statistics(info)
@@ -72,6 +73,7 @@ def separate(
             session = load(model, folder, settings, device, threads)
             ends.callback(session.close)
         session.begin(statistics, prompt)
+        loading = time.monotonic() - begun
         for notice in session.notices:
             log.warning("%s", notice)
         progress = show(audio_seconds * len(session.passes), label or model.name)
@@ -80,17 +82,22 @@ def separate(
             session.survey(wav.blocks(mix))
         with replacing(stems) as partial:
             _passes(session, mix, partial, statistics, start, stop, len(model.stems), temp_dir, progress)
+        passes = session.passes if statistics.peak > 0 else []
         device_used, engine, notices = session.device, session.engine, session.notices
         arithmetic = session.arithmetic
     write_json(
         report,
         {
             "seconds": round(time.monotonic() - begun, 3),
+            "loading": round(loading, 3),
             "audio_seconds": round(audio_seconds, 3),
             "device": device_used,
             "engine": engine,
             "arithmetic": arithmetic,
             "threads": threads,
+            "passes": len(passes),
+            "chunks": sum(len(one.grid.touching(statistics.frames, start, stop)) for one in passes),
+            "chunk_seconds": max((one.grid.chunk / statistics.rate for one in passes), default=0.0),
             "notices": notices,
             "weights": read_json(folder / "model.json")["weights"] if model.weights else {},
         },

@@ -1,0 +1,164 @@
+# What a run is expected to take, and what it took: functions for the target `plan` and the hooks. No rules here.
+import functools
+import time
+
+import psutil
+
+from unbraid import (
+    forecast,
+    measured,
+    plan_table,
+    room,
+    speeds,
+    store,
+    summary,
+    workload,
+)
+from unbraid.files import read_json
+
+SUMMARY = f"{RESULTS}/summary.tsv"
+SPEEDS = speeds.place(Path(settings.store))
+# Of the run: when its first job began, what it was to do, and what was expected of it.
+expectation = {"begun": time.time(), "jobs": [], "expected": {}, "wall": None}
+
+
+def machine():
+    return forecast.Machine(
+        cores=workflow.cores or THREADS,
+        here=workflow.local_exec,
+        device=settings.device,
+    )
+
+
+def known_speeds():
+    shipped = Path(workflow.basedir) / "config" / speeds.SHIPPED
+    return speeds.Speeds(speeds.read(SPEEDS), speeds.read(shipped))
+
+
+def expected_of(jobs, songs, known):
+    return forecast.forecast(plan, jobs, songs, known, machine(), settings)
+
+
+def separations_of(jobs):
+    return [plan.works[key] for stage, key in jobs if stage == "separate"]
+
+
+def warnings_for(jobs, expected):
+    """Where a run may not fit this machine; what jobs elsewhere have is not known here."""
+    needed = room.needs(expected.values(), Path(settings.store))
+    fits = room.memory_warnings(separations_of(jobs)) if workflow.local_exec else []
+    return [*room.disk_warnings(needed), *fits]
+
+
+# Asked for by two params of one job.
+@functools.cache
+def planned():
+    known = known_speeds()
+    done = plan_table.delivered(plan, wanted, settings.format)
+    jobs = workload.planned(plan, wanted, done)
+    return jobs, done, known, expected_of(jobs, wanted, known)
+
+
+def plan_rows():
+    _, done, _, expected = planned()
+    return plan_table.rows(plan, expected, done)
+
+
+def plan_notes():
+    jobs, done, known, expected = planned()
+    models = {made.model.name: made.model for made in separations_of(jobs)}
+    return plan_table.notes(
+        expected,
+        forecast.wall(expected.values(), known, machine()),
+        room.needs(expected.values(), Path(settings.store)),
+        machine(),
+        audio=sum(plan.songs[song].mix.duration for song in expected),
+        done=len(done),
+        fetched=sorted(
+            name
+            for name, model in models.items()
+            if model.weights and not Path(model_file(name)).exists()
+        ),
+        borrowed=known.borrowed,
+        warnings=warnings_for(jobs, expected),
+    )
+
+
+def job_of(job):
+    """Stage, and song or key; None for what is not done for songs."""
+    for wildcard in ("song", "key", "model"):
+        if name := job.wildcards.get(wildcard):
+            return job.rule.name.partition("_")[0], name
+    return None
+
+
+def expect():
+    """Before the first job: what the run is to do, what that will take, and whether there is room for it."""
+    jobs = [job_of(job) for job in workflow.dag.needrun_jobs()]
+    # Each part of a song is a job; together they are one thing to do.
+    jobs = list(dict.fromkeys(job for job in jobs if job))
+    songs = sorted({name for stage, name in jobs if stage in ("deliver", "report")})
+    if not songs:
+        return
+    known = known_speeds()
+    expected = expected_of(jobs, songs, known)
+    wall = forecast.wall(expected.values(), known, machine())
+    expectation.update(begun=time.time(), jobs=jobs, expected=expected, wall=wall)
+    if wall is not None:
+        logger.info(f"Estimated time: {plan_table.duration(wall)}.")
+    for warning in warnings_for(jobs, expected):
+        logger.warning(warning)
+
+
+def jobs_that_ran():
+    """The finished jobs, with the times that Snakemake noted: the last output of each is written last."""
+    # It remembers of the last job what it knew before it.
+    workflow.persistence._clear_cache()
+    for job in workflow.dag.finished_jobs:
+        if found := job_of(job):
+            noted = workflow.persistence.metadata(job.output[-1])
+            if noted and noted.starttime and noted.endtime:
+                seconds = noted.endtime - noted.starttime
+                yield measured.Ran(found, noted.starttime, seconds)
+            else:  # --drop-metadata
+                yield measured.Ran(found, 0.0, 0.0)
+
+
+def manifest_of(key):
+    try:
+        return read_json(f"{settings.store}/stems/{key}/{store.MANIFEST}")
+    except (OSError, ValueError):
+        return {}
+
+
+def account():
+    """After the last job: how fast this machine was, what became of each song, and how long all of it took."""
+    if not expectation["jobs"]:
+        return
+    ended, started = time.time(), psutil.Process().create_time()
+    ran = list(jobs_that_ran())
+    failed = {
+        job_of(job): summary.reason(Path(job.log[0]))
+        for one in workflow.scheduler.failed
+        for job in getattr(one, "jobs", [one])  # jobs may come in groups
+        if job_of(job)
+    }
+    try:
+        found = summary.outcomes(
+            plan, expectation["expected"], expectation["jobs"], ran, failed
+        )
+        summary.write(Path(SUMMARY), found)
+        for line in summary.told(found, ended - started, expectation["wall"], SUMMARY):
+            logger.info(line)
+        if workflow.local_exec:
+            lines = measured.lines(
+                plan,
+                ran,
+                expectation["begun"] - started,
+                manifest_of,
+                settings,
+                machine(),
+            )
+            speeds.note(SPEEDS, lines)
+    except OSError as error:
+        logger.warning(f"What the run took cannot be written down: {error}")

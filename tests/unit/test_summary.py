@@ -1,0 +1,95 @@
+"""What became of the songs of a run."""
+
+import pytest
+
+from planned_songs import plan_of
+from unbraid import summary, workload
+from unbraid.errors import UnbraidError
+from unbraid.forecast import Expected
+from unbraid.measured import Ran
+
+
+@pytest.fixture
+def songs(tmp_path):
+    _, plan, wanted = plan_of(tmp_path, {"a": 10, "b": 20, "c": 30}, recipe="identity")
+    return plan, {song: Expected(1.0, 2.0) for song in wanted}, workload.planned(plan, wanted, ())
+
+
+def of(plan, song):
+    """The jobs of a song, in their order."""
+    return workload.planned(plan, [song], ())
+
+
+def test_each_song_is_ok_failed_with_its_reason_or_skipped(songs):
+    plan, expected, jobs = songs
+    ran = [Ran(job, 0.0, 0.5) for job in [*of(plan, "a"), *of(plan, "b")[:2]]]
+    ran[0] = Ran(ran[0].job, 0.0, 0.0)  # --drop-metadata
+    failed = {of(plan, "b")[2]: "stage separate: It broke. Mend it."}
+    found = {one.song: one for one in summary.outcomes(plan, expected, jobs, ran, failed)}
+    assert [(one.status, one.wall) for one in found.values()] == [("ok", 2.5), ("failed", 1.0), ("skipped", 0.0)]
+    assert found["b"].reason == "stage separate: It broke. Mend it."
+    assert "ended before" in found["c"].reason
+    assert (found["a"].audio, found["a"].cached, found["a"].estimated) == (10.0, 0.0, 3.0)
+
+
+def test_what_fails_for_several_songs_is_told_of_each(songs):
+    plan, expected, jobs = songs
+    (model,) = plan.models
+    found = summary.outcomes(plan, expected, jobs, [], {("model", model): "no network"})
+    assert [(one.status, one.reason) for one in found] == [("failed", "no network")] * 3
+
+
+def test_a_job_that_songs_share_counts_once(tmp_path):
+    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
+    (tmp_path / "songs/same.wav").write_bytes((tmp_path / "songs/a.wav").read_bytes())
+    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
+    jobs = workload.planned(plan, wanted, ())
+    expected = {song: Expected() for song in wanted}
+    found = summary.outcomes(plan, expected, jobs, [Ran(job, 0.0, 1.0) for job in jobs], {})
+    assert [(one.song, one.status, one.wall) for one in found] == [("a", "ok", 6.0), ("same", "ok", 2.0)]
+
+
+def test_the_reason_is_the_last_error_of_the_log_and_a_killed_job_has_one_too(tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text(
+        "2026 INFO 5%\n2026 ERROR old\n2026 ERROR song 'x/y', stage convert: It is empty.\n Copy it again.\n"
+    )
+    assert summary.reason(log) == "stage convert: It is empty. Copy it again."
+    log.write_text("2026 INFO 5%\n")
+    assert "may have been killed" in summary.reason(log)
+    assert str(log) in summary.reason(log)
+    assert "left no log" in summary.reason(tmp_path / "none.log")
+
+
+def test_the_file_is_a_table_and_the_terminal_gets_totals_and_reasons(tmp_path, songs):
+    plan, expected, jobs = songs
+    expected["b"] = Expected(None)
+    ran = [Ran(job, 0.0, 0.5) for job in of(plan, "a")]
+    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."})
+    file = tmp_path / "results/summary.tsv"
+    summary.write(file, found)
+    assert [line.split("\t") for line in file.read_text().splitlines()] == [
+        list(summary.COLUMNS),
+        ["a", "ok", "10.0", "3.0", "3.33", "0.00", "3.0", ""],
+        ["b", "failed", "20.0", "0.0", "", "0.00", "?", "It broke."],
+        ["c", "skipped", "30.0", "0.0", "", "0.00", "3.0", "The run ended before it was done."],
+    ]
+    assert summary.told(found, 75.0, 60.0, file) == [
+        f"Songs: 1 ok, 1 failed, 1 skipped; took 1:15 min (estimated 1:00 min). See {file}.",
+        "Failed: b: It broke.",
+    ]
+    assert "no estimate" in summary.told(found, 75.0, None, file)[0]
+    assert summary.shown(file).splitlines()[1].split() == ["a", "ok", "10.0", "3.0", "3.33", "0.00", "3.0"]
+
+
+def test_a_thousand_failures_do_not_fill_the_terminal(songs):
+    plan, expected, jobs = songs
+    one = summary.outcomes(plan, expected, jobs, [], {of(plan, "b")[0]: "It broke."})[1]
+    lines = summary.told([one] * 1000, 1.0, 1.0, "summary.tsv")
+    assert len(lines) == summary.TOLD + 2
+    assert "980 more" in lines[-1]
+
+
+def test_before_the_first_run_there_is_no_summary(tmp_path):
+    with pytest.raises(UnbraidError, match="at the end of a run"):
+        summary.shown(tmp_path / "summary.tsv")
