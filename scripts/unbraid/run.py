@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from unbraid import lock, store
@@ -75,6 +76,9 @@ class Run:
 
         Without a song nothing is removed: that may have been somebody who only wants to see what would be.
         """
+        REUSED.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds something
+            REUSED.parent.rmdir()
         if self._lease is None:  # nothing can be written there
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here

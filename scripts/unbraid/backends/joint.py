@@ -125,7 +125,7 @@ class Guest:
         return getattr(self._own, name)
 
     def stream(self, one: Pass, shown: Iterable[Shown | None]) -> Iterator[tuple[Chunk, Audio]]:
-        most = 3 * self._own.batch + 2  # what is computed, what waits for that, and what has been
+        most = 3 * self._own.batch  # what is computed, what waits for that, and what has been
         statistics = cast(Any, self._own).statistics
         flying: deque[tuple[Chunk, Future[Audio]]] = deque()
 
