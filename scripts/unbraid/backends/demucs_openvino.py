@@ -4,9 +4,11 @@ OpenVINO gets all between the two Fourier transforms (`demucs_openvino_core`). T
 layers and chunks of any length, and stay torch's.
 """
 
+import ctypes
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from unbraid.grid import Chunk
 from unbraid.threads import ahead
 
 HTDEMUCS = "demucs.htdemucs.HTDemucs"
+M_MMAP_THRESHOLD = -3  # malloc.h
 ARITHMETIC = {"bf16": "bfloat16", "f32": "float32"}
 UNSAID = {"samplerate": 44100, "segment": 10, "nfft": 4096, "use_train_segment": True, "cac": True}
 """What its arguments are where a file of weights does not say."""
@@ -61,6 +64,7 @@ class DemucsOpenvinoSession(Plain):
     ) -> None:
         """networks: the form of each, by its file of weights, which has been verified."""
         self._model, self._settings, self.notices, self.batch = model, settings, notices, threads
+        _give_back_memory()
         self._place = folder / "openvino"
         self._paths, self._forms = list(networks), list(networks.values())
         record = read_json(folder / "model.json")["weights"]
@@ -160,6 +164,13 @@ class DemucsOpenvinoSession(Plain):
         self._pool.shutdown()
         self._requests.clear()
         self._compiled = None
+
+
+def _give_back_memory() -> None:
+    """Have freed arrays of a chunk returned to the system at once: glibc keeps 100 MB of them, in the arenas of the threads
+    that made them. (`make bench-memory` shows it.)"""
+    with suppress(AttributeError, OSError, TypeError):  # another C library, or none
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def _converted(path: Path) -> Any:
