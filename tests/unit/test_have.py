@@ -105,9 +105,10 @@ def test_a_wrong_column_is_a_problem_of_its_song_alone(stems):
 def test_a_stem_that_is_no_audio_is_a_problem_of_its_song_alone(stems):
     folder = stems("vocals.wav")
     broken = UnbraidError("vocals.wav is not audio.", remedy="Take it out of the songs.")
-    probe = lambda path: (
-        broken if "vocals" in path else SimpleNamespace(sha256="a", duration=1.0, rate=44100, channels=2)
-    )  # noqa: E731
+
+    def probe(path):
+        return broken if "vocals" in path else SimpleNamespace(sha256="a", duration=1.0, rate=44100, channels=2)
+
     made = plan([Song("s", "abc.wav", have=folder), Song("t", "abc.wav")], recipe="mine", probe=probe)
     what, remedy = made.songs["s"].mix.problem
     assert "vocals.wav is not audio" in what
