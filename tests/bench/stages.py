@@ -2,7 +2,7 @@
 
 From what Snakemake notes of each job (when it was started, when its last output was written), so that a stage's share
 holds the start of its process too. While several jobs run, each gets an equal part of that time; what is left when none
-runs is Snakemake's own.
+runs is Snakemake's own. With `--write`, what the runs noted of the machine's speed becomes config/speeds.jsonl.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from xml.etree import ElementTree as xml
 import environment
 import songs
 import tables
-from peers import apart, ready, unbraid
+from peers import HOME, apart, ready, unbraid
 
 STAGES = {
     "Snakemake": "#bab0ac", "convert": "#4e79a7", "segment": "#76b7b2", "separate": "#e15759",
@@ -50,12 +50,26 @@ def shares(done: list[Job], begun: float, ended: float) -> dict[str, float]:
     return seconds
 
 
-def measured(name: str, arguments: argparse.Namespace, count: int, length: float) -> tuple[str, dict[str, float]]:
+SPEEDS = """\
+# What `plan` estimates by until a machine has speeds of its own (store/speeds/): seconds of jobs, and units of work: million
+# samples; for `separate`, rounds of chunks, each thread computing one; for `load` and `run`, 1.
+# Made by `make bench-stages BENCH=--write`. {machine}
+"""
+
+
+def measured(
+    name: str, arguments: argparse.Namespace, count: int, length: float, speeds: list[str]
+) -> tuple[str, dict[str, float]]:
+    """speeds: gets what the run noted of them."""
     with tempfile.TemporaryDirectory(prefix="unbraid-stages-") as scratch:
         made = songs.make(Path(scratch) / "songs", length, range(count))
         begun = time.time()
         unbraid(arguments.device, arguments.cores, {}).good(made, Path(scratch) / "run")
-        return name, shares(jobs(Path(scratch) / "run"), begun, time.time())
+        ended = time.time()
+        for noted in (Path(scratch) / "run/store/speeds").glob("*.jsonl"):
+            for line in map(json.loads, noted.read_text().splitlines()):
+                speeds.append(json.dumps({name: value for name, value in line.items() if name != "time"}))
+        return name, shares(jobs(Path(scratch) / "run"), begun, ended)
 
 
 def picture(bars: dict[str, dict[str, float]]) -> str:
@@ -105,19 +119,23 @@ def main() -> None:
     tables.add_option(parser)
     arguments = parser.parse_args()
     apart(ready)
+    speeds: list[str] = []
     bars = dict(
         [
-            measured(f"1 × {arguments.seconds:g} s", arguments, 1, arguments.seconds),
-            measured(f"{arguments.count} × {arguments.short:g} s", arguments, arguments.count, arguments.short),
+            measured(f"1 × {arguments.seconds:g} s", arguments, 1, arguments.seconds, speeds),
+            measured(f"{arguments.count} × {arguments.short:g} s", arguments, arguments.count, arguments.short, speeds),
         ]
     )
+    machine = environment.describe(arguments.device)
     if arguments.write:
+        lines = [SPEEDS.format(machine=machine).strip(), *speeds]
+        (HOME / "config/speeds.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (tables.DOCS / "cost_per_stage.svg").write_text(picture(bars), encoding="utf-8")
     rows = [
         [name, f"{sum(all_.values()):.1f}", *(f"{taken:.1f}" for taken in all_.values())] for name, all_ in bars.items()
     ]
     text = tables.table(["songs", "wall, s", *(f"{stage}, s" for stage in STAGES)], rows)
-    tables.publish("stages", f"{text}\n\n{environment.describe(arguments.device)}", arguments.write)
+    tables.publish("stages", f"{text}\n\n{machine}", arguments.write)
 
 
 if __name__ == "__main__":
