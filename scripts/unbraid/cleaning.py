@@ -8,7 +8,7 @@ from pathlib import Path
 
 import humanfriendly
 
-from unbraid import cache, leases, store
+from unbraid import cache, leases, run, store
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.store import Entry
@@ -65,24 +65,29 @@ def clean(config: Config) -> str:
 def clear(config: Config) -> str:
     """What the target `cache_clear` says, and with `yes` does."""
     folder = Path(config.store)
-    needed = leases.leased(folder)
+    needed = _needed(folder)
     return _told(config, [entry for entry in store.entries(folder) if entry.key not in needed])
+
+
+def _needed(folder: Path, *, tidy: bool = False) -> set[str]:
+    """The keys that other runs need: one that only cleans needs none of its plan's."""
+    return leases.leased(folder, but=run.lease(), tidy=tidy)
 
 
 def _over(folder: Path, limits: Bounds) -> list[Entry]:
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return list(surplus(store.entries(folder), limits, shutil.disk_usage(place).free, leases.leased(folder)))
+    return list(surplus(store.entries(folder), limits, shutil.disk_usage(place).free, _needed(folder)))
 
 
 def _remove(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
-    gone = [entry for entry in entries if store.remove(folder, entry.key, lambda: leases.leased(folder, tidy=True))]
+    gone = [entry for entry in entries if store.remove(folder, entry.key, lambda: _needed(folder, tidy=True))]
     store.tidy(folder)
     return gone
 
 
 def _told(config: Config, entries: list[Entry]) -> str:
     folder = Path(config.store)
-    busy = len(leases.leased(folder) & {entry.key for entry in store.entries(folder)})
+    busy = len(_needed(folder) & {entry.key for entry in store.entries(folder)})
     stay = f" {busy} are needed by runs at work and stay." if busy else ""
     if not entries:
         return f"Nothing is to be removed from {folder}.{stay}"

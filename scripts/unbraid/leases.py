@@ -1,7 +1,7 @@
 """Which keys of the store the runs at work need: what is so leased is not removed, whoever shares the store.
 
 A lease is a file in the store's `runs/`, with the keys of one run. It holds as long as the run's process lives; a process
-of another machine counts as alive while it shows signs of life, which are the times of its file.
+of another machine or user counts as alive while it shows signs of life, which are the times of its file.
 """
 
 import json
@@ -10,11 +10,11 @@ import platform
 import secrets
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from unbraid.files import read_json, write_json
-from unbraid.worker import owner
 from unbraid.worker.owner import Owner
 
 BEAT = 60.0  # seconds between signs of life
@@ -29,10 +29,14 @@ class Lease:
         place = store / "runs"
         place.mkdir(parents=True, exist_ok=True)
         self._path = place / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}.json"
-        me = str(Owner.of(os.getpid()))
-        write_json(self._path, {"machine": _machine(), "owner": me, "keys": sorted(keys)})
+        me = {"machine": _machine(), "user": os.getuid(), "owner": str(Owner.of(os.getpid()))}
+        write_json(self._path, {**me, "keys": sorted(keys)})
         self._ended = threading.Event()
         threading.Thread(target=self._live, daemon=True).start()
+
+    @property
+    def name(self) -> str:
+        return self._path.name
 
     def _live(self) -> None:
         while not self._ended.wait(BEAT):
@@ -46,11 +50,11 @@ class Lease:
         self._path.unlink(missing_ok=True)
 
 
-def leased(store: Path, *, tidy: bool = False) -> set[str]:
-    """The keys that other runs at work need. tidy: whether to remove the leases of the dead. Raises: OSError."""
+def leased(store: Path, *, but: str = "", tidy: bool = False) -> set[str]:
+    """The keys that runs at work need. but: the name of a lease that is not asked, the own run's. tidy: whether to remove
+    those of the dead. Raises: OSError."""
     place = store / "runs"
     found: set[str] = set()
-    own = str(owner.current())
     paths = list(place.glob("*.json")) if place.is_dir() else []
     now = _now(place) if paths else 0.0
     for path in paths:
@@ -61,23 +65,26 @@ def leased(store: Path, *, tidy: bool = False) -> set[str]:
         except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise OSError(f"{path} cannot be read ({error}); it may be the lease of a run at work") from error
         if _alive(lease, age):
-            found.update(lease["keys"] if lease["owner"] != own else ())
+            found.update(lease["keys"] if path.name != but else ())
         elif tidy:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # another user's, who will see to it
+                path.unlink()
     return found
 
 
 def _alive(lease: dict[str, Any], age: float) -> bool:
-    if lease["machine"] == _machine():
+    # On some machines nobody sees the processes of other users.
+    if lease["machine"] == _machine() and lease["user"] == os.getuid():
         holder = Owner.parse(lease["owner"])
         return holder is not None and holder.alive()
     return age < LAPSE
 
 
 def _machine() -> str:
-    """Where numbers of processes mean the same: a machine, or a container on one."""
+    """Where numbers of processes mean the same: a machine since it was started, or a container on one."""
     try:
-        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{platform.node()} {boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return platform.node()
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from unbraid import lock, store
 from unbraid.config import Config
@@ -13,9 +14,9 @@ from unbraid.files import read_json, write_json
 from unbraid.leases import Lease
 from unbraid.plan import Plan, PlannedEnsemble, Separation
 
-REUSED = Path("work/reused.json")
-"""The keys that the run found complete. Its jobs that make the plan again take it from here: they must find their rule even
-when the store has meanwhile been filled, and the files where this run has them."""
+NOTE = Path("work/run.json")
+"""What the run tells its jobs: the name of its lease, and the keys that it found complete. Those that make the plan again take
+them from here: they must find their rule even when the store has meanwhile been filled, and the files where this run has them."""
 PATIENCE = 3.0  # seconds for which a key may be out of the store until its remover sees that it is needed
 
 
@@ -44,7 +45,7 @@ class Run:
                     remedy="See who may write to it, or set store= to a folder of your own.",
                 ) from error
         self._check(complete)
-        write_json(REUSED, complete)
+        write_json(NOTE, {"lease": self._lease.name if self._lease else "", "reused": complete})
         if self._config.keep != "all":
             self._tidy()
 
@@ -69,16 +70,16 @@ class Run:
                 left = [f"stems/{one.key}", f"separated/{one.work}"]
                 left += [f"segments/{one.segments.key}"] if one.segments.key not in needed else []
                 for folder in left:
-                    shutil.rmtree(REUSED.parent / folder, ignore_errors=True)
+                    shutil.rmtree(NOTE.parent / folder, ignore_errors=True)
 
     def end(self, songs: Collection[str]) -> None:
         """Note what the songs that were delivered are made of, give up the lease, and remove what is over the store's limits.
 
         Without a song nothing is removed: that may have been somebody who only wants to see what would be.
         """
-        REUSED.unlink(missing_ok=True)
+        NOTE.unlink(missing_ok=True)
         with suppress(OSError):  # it holds something
-            REUSED.parent.rmdir()
+            NOTE.parent.rmdir()
         if self._lease is None:  # nothing can be written there
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here
@@ -97,7 +98,16 @@ class Run:
 
 def reused() -> set[str]:
     """The keys that the run of this job found complete."""
+    return set(_note().get("reused", ()))
+
+
+def lease() -> str:
+    """The name of the lease of this job's run; empty where it has none."""
+    return str(_note().get("lease", ""))
+
+
+def _note() -> dict[str, Any]:
     try:
-        return set(read_json(REUSED))
+        return dict(read_json(NOTE))
     except FileNotFoundError:
-        return set()
+        return {}

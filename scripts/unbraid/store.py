@@ -11,6 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,9 +115,11 @@ def publish(store: Path, key: str, files: Iterable[Path]) -> None:
 def remove(store: Path, key: str, needed: Callable[[], set[str]] = set) -> bool:
     """Take a key out of the store, whole, unless a run needs it; say whether. Raises: OSError.
 
-    needed: the keys that runs at work need. It is asked when the key is out already: a run leases its keys before it looks
-    whether they are there, so that one of the two sees the other; and if it is leased, it is put back.
+    needed: the keys that runs at work need. It is asked again when the key is out: a run leases its keys before it looks
+    whether they are there, so that one of the two sees the other; and if it is leased by then, it is put back.
     """
+    if key in needed():
+        return False
     target = store / "stems" / key
     place = store / "removed" / f"{key}.{secrets.token_hex(4)}"
     place.parent.mkdir(exist_ok=True)
@@ -126,12 +129,12 @@ def remove(store: Path, key: str, needed: Callable[[], set[str]] = set) -> bool:
         return False
     try:
         stays = key in needed()
-    except OSError:
+    except BaseException:
         _moved(place, target)
         raise
     if stays and _moved(place, target):
         return False
-    shutil.rmtree(place)
+    shutil.rmtree(place, ignore_errors=True)  # what cannot be deleted now `tidy` will
     if not target.exists():
         (store / "used" / key).unlink(missing_ok=True)
     return True
@@ -141,8 +144,9 @@ def tidy(store: Path) -> None:
     """Delete what publications and removals that were killed have left, once nobody can be at work on it. Raises: OSError."""
     for folder in ("incoming", "removed"):
         for path in (store / folder).glob("*"):
-            if time.time() - path.stat().st_ctime > ABANDONED:
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # somebody else tidies up too
+                if time.time() - path.stat().st_ctime > ABANDONED:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _moved(place: Path, target: Path) -> bool:

@@ -129,7 +129,7 @@ def test_a_song_that_is_broken_off_leaves_the_line_and_the_others_go_on(joint, s
     stream = leaving.stream(ONE, song(7, 100))
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(next, stream)
-        until(lambda: len(joint._line) + len(joint._flying) == 14)
+        until(lambda: len(joint._line) + len(joint._flying) == 12)
         staying = pool.submit(run, joint, 2, 5)
         session.hold.set()
         waiting.result()
@@ -158,6 +158,21 @@ def test_what_ends_the_session_is_told_to_every_song(joint):
         run(joint, float("nan"), 3)
     with pytest.raises(RuntimeError, match="had enough"):
         run(joint, 2, 3)
+
+
+def test_a_session_is_made_new_for_the_first_song_since_there_was_none_and_serves_nobody_once_closed(session):
+    joint = Joint(session)
+    run(joint, 1, 3)
+    run(joint, 2, 3, TWO)
+    assert [statistics.frames for statistics in session.begun] == [1, 1, 2, 2]  # for the song, and for the session
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(run, joint, 3, 40, one) for one in (ONE, TWO)]:
+            done.result()
+    assert len(session.begun) in (7, 8)  # 8 when the one had ended before the other began
+    joint.close()
+    assert not joint.works
+    with pytest.raises(RuntimeError, match="closed"):
+        run(joint, 4, 1)
 
 
 def test_what_happened_to_the_session_is_known_of_the_song(joint, session, monkeypatch):

@@ -10,7 +10,6 @@ import pytest
 from unbraid import leases
 from unbraid.files import read_json, write_json
 from unbraid.leases import Lease, leased
-from unbraid.worker import owner
 from unbraid.worker.owner import Owner
 
 ME = str(Owner.of(os.getpid()))
@@ -20,18 +19,16 @@ def elsewhere(store, age, keys=("far",)):
     """The lease of a run on another machine, whose last sign of life is so many seconds old."""
     path = store / "runs" / "other.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"machine": "other", "owner": ME, "keys": list(keys)})
+    write_json(path, {"machine": "other", "user": os.getuid(), "owner": ME, "keys": list(keys)})
     os.utime(path, (time.time() - age,) * 2)
     return path
 
 
-def test_a_run_leases_its_keys_until_it_says_that_it_has_ended(tmp_path, monkeypatch):
+def test_a_run_leases_its_keys_until_it_says_that_it_has_ended(tmp_path):
     assert leased(tmp_path) == set()
     lease = Lease(tmp_path, ["b", "a"])
     assert leased(tmp_path) == {"a", "b"}
-    monkeypatch.setenv(owner.VARIABLE, ME)  # as the run itself and its jobs see it
-    assert leased(tmp_path) == set()
-    monkeypatch.delenv(owner.VARIABLE)
+    assert leased(tmp_path, but=lease.name) == set()  # as its own jobs see it
     lease.end()
     lease.end()
     assert leased(tmp_path) == set()
@@ -57,6 +54,16 @@ def test_a_dead_run_needs_nothing_and_what_it_left_is_tidied_up(tmp_path):
 def test_another_machines_run_is_alive_while_it_shows_signs_of_life(tmp_path, age, alive):
     elsewhere(tmp_path, age)
     assert leased(tmp_path) == ({"far"} if alive else set())
+
+
+def test_another_users_run_is_alive_while_it_shows_signs_of_life_whatever_can_be_seen_of_it(tmp_path):
+    lease = Lease(tmp_path, ["a"])
+    (path,) = (tmp_path / "runs").iterdir()
+    write_json(path, {**read_json(path), "user": os.getuid() + 1, "owner": "999999999:1.0"})
+    assert leased(tmp_path) == {"a"}
+    os.utime(path, (0, 0))
+    assert leased(tmp_path) == set()
+    lease.end()
 
 
 def test_a_run_shows_signs_of_life(tmp_path, monkeypatch):

@@ -26,6 +26,8 @@ class Session:
 class Joint:
     """Stands for the one that computes: a guest is the session itself."""
 
+    works = True
+
     def __init__(self, session):
         self._session = session
 
@@ -143,3 +145,41 @@ def test_a_session_in_an_unknown_state_serves_nobody_new(loaded):
     with kept.of("A", wanted) as second:
         assert second is not first
         assert not first.open
+
+
+def test_a_session_that_is_spoilt_while_others_use_it_is_left_to_them(loaded):
+    kept, entered = Sessions(), Event()
+
+    def use():
+        with kept.of("A", wanted) as session:
+            entered.set()
+            return session
+
+    with ThreadPoolExecutor(1) as pool:
+        with kept.of("A", wanted) as first:
+            kept.spoil()
+            waiting = pool.submit(use)
+            assert not entered.wait(0.2)
+            assert first.open
+        assert waiting.result() is not first
+
+
+def test_a_session_whose_network_failed_is_offered_to_nobody(loaded):
+    kept = Sessions()
+    with kept.of("A", wanted) as first:
+        kept._joint.works = False
+    with kept.of("A", wanted) as second:
+        assert second is not first
+
+
+def test_a_session_that_cannot_rest_holds_up_nobody(loaded, monkeypatch):
+    kept = Sessions()
+
+    def fail(session):
+        raise RuntimeError("a device in trouble")
+
+    monkeypatch.setattr(Session, "rest", fail)
+    with pytest.raises(RuntimeError, match="trouble"), kept.of("a", wanted):
+        pass
+    monkeypatch.undo()
+    assert kept._users == 0

@@ -76,6 +76,12 @@ class DemucsOpenvinoSession(Plain):
         self._pool = ThreadPoolExecutor(threads)
         self._ready(0)  # it may have to be compiled, which is better done before a song is begun
 
+    def __copy__(self) -> "DemucsOpenvinoSession":
+        """For a song that shares the networks with others: without them, so that they are let go of when they are not needed."""
+        made = object.__new__(type(self))
+        made.__dict__ = {**self.__dict__, "_compiled": None, "_requests": deque()}
+        return made
+
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:
         super().begin(statistics, prompt_file)
         chunks = [made.chunk for made in self._forms]

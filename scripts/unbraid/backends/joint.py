@@ -40,7 +40,7 @@ class Joint:
         self._line: deque[Waiting] = deque()
         self._flying: set[Waiting] = set()  # taken from the line, and not yet computed
         self._changed = Condition()
-        self._closed = False
+        self._closed, self._fresh, self._guests = False, True, 0
         self._error: BaseException | None = None
         self._thread = Thread(target=self._compute, name="joint", daemon=True)
         self._thread.start()
@@ -50,12 +50,29 @@ class Joint:
         then while it waits."""
         return cast(Session, Guest(self, check))
 
+    @property
+    def works(self) -> bool:
+        """Whether nothing has ended it."""
+        return self._error is None and not self._closed
+
+    def enter(self) -> None:
+        """A guest begins to submit: the first one since there was none is served by a session as it was made."""
+        with self._changed:
+            self._fresh = self._fresh or not self._guests
+            self._guests += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._guests -= 1
+
     def submit(self, one: Pass, statistics: Statistics, audio: Audio) -> Future[Audio]:
         """The coming output of a chunk. Raises: what has ended the session, in whichever song."""
         waiting = Waiting(one, statistics, audio)
         with self._changed:
             if self._error:
                 raise self._error
+            if self._closed:
+                raise RuntimeError("the session is closed")
             self._line.append(waiting)
             self._changed.notify_all()
         return waiting.output
@@ -70,7 +87,9 @@ class Joint:
     def _compute(self) -> None:
         try:
             while first := self._first():
-                self.session.begin(first.statistics)
+                if self._fresh:
+                    self._fresh = False
+                    self.session.begin(first.statistics)
                 shown = cast(Iterable[Shown | None], self._line_of(first.one.network))
                 for waiting, output in cast(Iterable[tuple[Waiting, Audio]], self.session.stream(first.one, shown)):
                     with self._changed:
@@ -137,6 +156,7 @@ class Guest:
             flying.popleft()
             return chunk, output.result()
 
+        self._host.enter()
         try:
             for item in ahead(shown):
                 if item:
@@ -149,6 +169,7 @@ class Guest:
             for _, output in flying:
                 output.cancel()
             self._hear()
+            self._host.leave()
 
     def _hear(self) -> None:
         """What has happened to the session meanwhile is to be known of this song too."""

@@ -29,20 +29,21 @@ class Sessions:
 
         check: raises when the task is not wanted any more; called now and then while it waits.
         """
-        with self._first_in_line(task.session_key(wanted), check):
-            session = self._ready(wanted, check)
-            self._users += 1
+        session = self._enter(wanted, check)
         try:
             yield session
         finally:
-            session.rest()
-            with self._changed:
-                self._users -= 1
-                self._changed.notify_all()
+            try:
+                session.rest()
+            finally:
+                with self._changed:
+                    self._users -= 1
+                    self._changed.notify_all()
 
     def spoil(self) -> None:
         """Nobody knows what state the session is in: the next task gets a new one."""
-        self._key = ""
+        with self._changed:
+            self._key = ""
 
     def close(self) -> None:
         """Nobody uses it."""
@@ -51,31 +52,41 @@ class Sessions:
         if session is not None:
             session.close()
 
-    @contextmanager
-    def _first_in_line(self, key: str, check: Callable[[], None]) -> Iterator[None]:
-        """The block is entered when all earlier tasks have their session and none of them minds, by one task at a time."""
-        me = object()
+    def _enter(self, wanted: task.Task, check: Callable[[], None]) -> Session:
+        """When all earlier tasks have their session and none of them minds; by one task at a time."""
+        key, me = task.session_key(wanted), object()
 
         def free() -> bool:
-            shared = self._joint is not None and key == self._key
-            return self._line[0] is me and (shared or not self._users)
+            return self._line[0] is me and (self._shared(key) or not self._users)
 
+        with self._changed:
+            self._line.append(me)
         try:
             with self._changed:
-                self._line.append(me)
                 while not self._changed.wait_for(free, GLANCE):
                     check()
-            yield
+                joint = self._joint if self._shared(key) else None
+                if joint:
+                    self._users += 1
+                    return joint.guest(check)
+            # Nobody uses it, and nobody can before this task leaves the line.
+            session = self._loaded(key, wanted)
+            with self._changed:
+                self._users += 1
+            return self._joint.guest(check) if self._joint else session
         finally:
             with self._changed:
                 self._line.remove(me)
                 self._changed.notify_all()
 
-    def _ready(self, wanted: task.Task, check: Callable[[], None]) -> Session:
-        key = task.session_key(wanted)
-        if self._session is None or key != self._key:
+    def _shared(self, key: str) -> bool:
+        return self._joint is not None and self._joint.works and key == self._key
+
+    def _loaded(self, key: str, wanted: task.Task) -> Session:
+        broken = self._joint is not None and not self._joint.works
+        if self._session is None or key != self._key or broken:
             self.close()
             self._session = task.load_session(wanted)
             self._joint = Joint(self._session) if self._session.joint else None
             self._key = key
-        return self._joint.guest(check) if self._joint else self._session
+        return self._session
