@@ -14,7 +14,7 @@ from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
 from unbraid.worker import owner
 
-# A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled: see run.py.
+# A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled (run.py).
 try:
     settings, plan, wanted = set_up(
         config,
