@@ -7,6 +7,7 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/common.smk"
+include: "rules/files.smk"
 include: "rules/forecast.smk"
 include: "rules/hooks.smk"
 include: "rules/model.smk"

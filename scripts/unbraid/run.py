@@ -3,20 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from unbraid import lock, store
+from unbraid import lock, store, told
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
-from unbraid.files import read_json, write_json
 from unbraid.leases import Lease
 from unbraid.plan import Plan, PlannedEnsemble, Separation
 
-NOTE = Path("work/run.json")
-"""What the run tells its jobs: the name of its lease, and the keys that it found complete. Those that make the plan again take
-them from here: they must find their rule even when the store has meanwhile been filled, and the files where this run has them."""
 PATIENCE = 3.0  # seconds for which a key may be out of the store until its remover sees that it is needed
 
 
@@ -45,7 +39,7 @@ class Run:
                     remedy="See who may write to it, or set store= to a folder of your own.",
                 ) from error
         self._check(complete)
-        write_json(NOTE, {"lease": self._lease.name if self._lease else "", "reused": complete})
+        told.tell(self._lease.name if self._lease else "", complete)
         if self._config.keep != "all":
             self._tidy()
 
@@ -70,16 +64,14 @@ class Run:
                 left = [f"stems/{one.key}", f"separated/{one.work}"]
                 left += [f"segments/{one.segments.key}"] if one.segments.key not in needed else []
                 for folder in left:
-                    shutil.rmtree(NOTE.parent / folder, ignore_errors=True)
+                    shutil.rmtree(told.NOTE.parent / folder, ignore_errors=True)
 
     def end(self, songs: Collection[str]) -> None:
         """Note what the songs that were delivered are made of, give up the lease, and remove what is over the store's limits.
 
         Without a song nothing is removed: that may have been somebody who only wants to see what would be.
         """
-        NOTE.unlink(missing_ok=True)
-        with suppress(OSError):  # it holds something
-            NOTE.parent.rmdir()
+        told.forget()
         if self._lease is None:  # nothing can be written there
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here
@@ -90,24 +82,7 @@ class Run:
                 store.record(self._store, uses)
             self._lease.end()
             limits = cleaning.bounds(self._config, age=False)
-            if songs and limits and (told := cleaning.keep_to(self._store, limits)):
-                self._tell(told)
+            if songs and limits and (gone := cleaning.keep_to(self._store, limits)):
+                self._tell(gone)
         except OSError as error:
             self._warn(f"The store {self._store} could not be kept in order: {error}")
-
-
-def reused() -> set[str]:
-    """The keys that the run of this job found complete."""
-    return set(_note().get("reused", ()))
-
-
-def lease() -> str:
-    """The name of the lease of this job's run; empty where it has none."""
-    return str(_note().get("lease", ""))
-
-
-def _note() -> dict[str, Any]:
-    try:
-        return dict(read_json(NOTE))
-    except FileNotFoundError:
-        return {}
