@@ -14,7 +14,7 @@ from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
 from unbraid.worker import owner
 
-# A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled (told.py).
+# A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled (run_note.py).
 try:
     settings, plan, wanted = set_up(
         config,
@@ -227,14 +227,6 @@ def stem_files(song):
     return {stem: linear(terms) for stem, terms in plan.songs[song].stems.items()}
 
 
-def expressions(song):
-    """What each stem is made of: a param, so that a changed recipe or preset delivers again."""
-    return {
-        stem: [[source.coefficient, source.key, source.stem] for source in sources]
-        for stem, sources in plan.songs[song].stems.items()
-    }
-
-
 def report_input(wildcards):
     song = wildcards.song
     return {
@@ -273,5 +265,5 @@ def song_facts(song):
         "end": planned.mix.end,
         "stems": delivered_files(song, settings.format),
         "haves": have_facts(song),
-        "expressions": expressions(song),
+        "expressions": planned.expressions,
     }

@@ -21,7 +21,8 @@ for recipe_name, recipe_entry in plan.recipes.items():
         resources:
             mem_mb=500,
         params:
-            expressions=lambda wildcards: expressions(wildcards.song),
+            # Where they are may change; what they are made of decides whether to deliver again.
+            expressions=lambda wildcards: plan.songs[wildcards.song].expressions,
             stems=told(lambda wildcards: stem_files(wildcards.song)),
             bit_depth=settings.bit_depth,
             clip=settings.clip,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import humanfriendly
 
-from unbraid import cache, leases, store, told
+from unbraid import cache, leases, run_note, store
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.store import Entry
@@ -71,7 +71,7 @@ def clear(config: Config) -> str:
 
 def _needed(folder: Path, *, tidy: bool = False) -> set[str]:
     """The keys that other runs need: one that only cleans needs none of its plan's."""
-    return leases.leased(folder, but=told.lease(), tidy=tidy)
+    return leases.leased(folder, but=run_note.lease(), tidy=tidy)
 
 
 def _over(folder: Path, limits: Bounds) -> list[Entry]:

@@ -119,6 +119,11 @@ class PlannedSong:
     haves: dict[str, Have]
 
     @property
+    def expressions(self) -> dict[str, list[list[Any]]]:
+        """What each stem is made of, as plain values: [coefficient, key, stem] of each source."""
+        return {stem: _named(sources) for stem, sources in self.stems.items()}
+
+    @property
     def kept(self) -> dict[str, bool]:
         """The keys of the store that the song is made of, and whether each was finished before this run."""
         made: list[Separation | PlannedEnsemble] = [*self.separations.values(), *self.ensembles.values()]

@@ -28,9 +28,8 @@ def _is_delivered(plan: Plan, song: str, file_format: str, folder: Path) -> bool
     names = ["qc.json", *(f"{stem}.{file_format}" for stem in planned.stems)]
     if not all(planned.kept.values()) or not all((folder / name).is_file() for name in names):
         return False
-    sources = {stem: [[one.coefficient, one.key, one.stem] for one in terms] for stem, terms in planned.stems.items()}
     try:
-        return bool(read_json(folder / "provenance.json")["stems"] == sources)
+        return bool(read_json(folder / "provenance.json")["stems"] == planned.expressions)
     except (OSError, ValueError, LookupError, TypeError):
         return False
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unbraid import leases, store, told
+from unbraid import leases, run_note, store
 from unbraid.errors import UnbraidError
 
 
@@ -14,7 +14,7 @@ def publish(config: Mapping[str, Any], key: str, files: Iterable[Path]) -> None:
     folder = Path(config["store"])
     try:
         if not config["reuse"]:
-            store.remove(folder, key, lambda: leases.leased(folder, but=told.lease()))
+            store.remove(folder, key, lambda: leases.leased(folder, but=run_note.lease()))
         store.publish(folder, key, files)
     except OSError as error:
         raise UnbraidError(

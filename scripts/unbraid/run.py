@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from unbraid import lock, store, told
+from unbraid import lock, run_note, store
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.leases import Lease
@@ -39,7 +39,7 @@ class Run:
                     remedy="See who may write to it, or set store= to a folder of your own.",
                 ) from error
         self._check(complete)
-        told.tell(self._lease.name if self._lease else "", complete)
+        run_note.tell(self._lease.name if self._lease else "", complete)
         if self._config.keep != "all":
             self._tidy()
 
@@ -64,14 +64,14 @@ class Run:
                 left = [f"stems/{one.key}", f"separated/{one.work}"]
                 left += [f"segments/{one.segments.key}"] if one.segments.key not in needed else []
                 for folder in left:
-                    shutil.rmtree(told.NOTE.parent / folder, ignore_errors=True)
+                    shutil.rmtree(run_note.NOTE.parent / folder, ignore_errors=True)
 
     def end(self, songs: Collection[str]) -> None:
         """Note what the songs that were delivered are made of, give up the lease, and remove what is over the store's limits.
 
         Without a song nothing is removed: that may have been somebody who only wants to see what would be.
         """
-        told.forget()
+        run_note.forget()
         if self._lease is None:  # nothing can be written there
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here

@@ -16,9 +16,9 @@ from unbraid.config import Config, load
 from unbraid.errors import UnbraidError
 from unbraid.models import Models
 from unbraid.plan import Plan, Planner
+from unbraid.run_note import reused
 from unbraid.songs import Song, collect
 from unbraid.store import complete_in
-from unbraid.told import reused
 
 DEMO = "demo"
 

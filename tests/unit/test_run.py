@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from test_store import keep
-from unbraid import config, run, store, told
+from unbraid import config, run, run_note, store
 from unbraid.errors import UnbraidError
 from unbraid.leases import leased
 from unbraid.run import Run
@@ -36,10 +36,10 @@ def made(tmp_path, complete=("old",), missing=("new",), said=None, **written):
 def test_a_run_leases_what_it_needs_and_tells_its_jobs_what_was_there(tmp_path):
     keep(tmp_path / "store", "old")
     one = made(tmp_path)
-    assert told.reused() == set()
+    assert run_note.reused() == set()
     one.begin()
     assert leased(tmp_path / "store") == {"old", "new"}
-    assert told.reused() == {"old"}
+    assert run_note.reused() == {"old"}
     one.end(["song"])
     assert leased(tmp_path / "store") == set()
     (entry,) = store.entries(tmp_path / "store")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from unbraid import cache, store, told
+from unbraid import cache, run_note, store
 from unbraid.errors import UnbraidError
 from unbraid.files import sha256, write_json
 from unbraid.leases import Lease
@@ -215,11 +215,11 @@ def test_a_store_that_cannot_take_a_key_says_so_and_keeps_nothing_of_it(tmp_path
 def test_what_is_computed_afresh_replaces_what_nobody_else_needs(tmp_path, monkeypatch):
     config = {"store": str(tmp_path / "store"), "reuse": False}
     mine = Lease(tmp_path / "store", ["a"])
-    monkeypatch.setattr(told, "lease", lambda: mine.name)
+    monkeypatch.setattr(run_note, "lease", lambda: mine.name)
     for text in ("first", "second"):
         publish(config, "a", making(tmp_path / text, text))
     assert published(tmp_path / "store", "a") == "second"
-    monkeypatch.setattr(told, "lease", lambda: "")  # from here on it is another run's
+    monkeypatch.setattr(run_note, "lease", lambda: "")  # from here on it is another run's
     publish(config, "a", making(tmp_path / "third", "third"))
     assert published(tmp_path / "store", "a") == "second"
     mine.end()

@@ -145,6 +145,8 @@ def test_a_session_in_an_unknown_state_serves_nobody_new(loaded):
     with kept.of("A", wanted) as second:
         assert second is not first
         assert not first.open
+    kept.spoil()
+    assert not second.open
 
 
 def test_a_session_that_is_spoilt_while_others_use_it_is_left_to_them(loaded):

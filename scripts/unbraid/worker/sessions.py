@@ -41,9 +41,11 @@ class Sessions:
                     self._changed.notify_all()
 
     def spoil(self) -> None:
-        """Nobody knows what state the session is in: the next task gets a new one."""
+        """Nobody knows what state the session is in: the next task gets a new one, and the device its memory back."""
         with self._changed:
             self._key = ""
+            if not (self._users or self._line):
+                self.close()
 
     def close(self) -> None:
         """Nobody uses it."""
