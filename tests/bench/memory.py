@@ -122,7 +122,7 @@ def report(folder: Path) -> None:
         "start": None, "end": None, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
     }  # fmt: skip
     stage(
-        stems, folder / "mix.wav", folder / "delivery.json", {"same": folder / "manifest.json"},
+        stems, folder / "mix.wav", folder / "delivery.json", {"same": folder / "manifest.json"}, {},
         folder / "qc.json", folder / "provenance.json", song=facts,
     )  # fmt: skip
 

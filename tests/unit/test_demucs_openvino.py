@@ -7,6 +7,9 @@ import logging
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -19,9 +22,11 @@ from stages_by_hand import REFERENCE, separated
 from test_upstream_parity import CHUNK, decibels, noise, tiny_model
 from unbraid.backends import demucs_engine, demucs_openvino, demucs_spectrum, demucs_weights, openvino_models
 from unbraid.backends.demucs import DemucsSession
+from unbraid.backends.joint import Joint
 from unbraid.backends.session import Statistics, load
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json
+from unbraid.grid import Chunk
 
 FAST = {**REFERENCE, "precision": "fast"}
 F32 = {**REFERENCE, "engine": "openvino"}
@@ -66,6 +71,39 @@ def test_a_song_shorter_than_a_chunk_is_shown_as_upstream_shows_it(tiny, tmp_pat
     short = noise(CHUNK // 3)
     ours, theirs = (separated(tmp_path / name, short, *tiny, settings=how) for name, how in (("a", F32), ("b", None)))
     assert decibels(ours, theirs) <= -80
+
+
+def test_songs_that_share_a_session_get_the_bits_that_each_gets_alone(tiny):
+    session = load(*tiny, F32, "cpu", 2)
+    joint = Joint(session)
+    statistics = Statistics(frames=20 * CHUNK, rate=44100, channels=2, mean=0.0, std=0.1, peak=1.0)
+
+    def song(seed, count, guest, slowly=0.0):
+        guest.begin(statistics)
+        (one,) = guest.passes
+        draw = np.random.default_rng(seed)
+        for at in range(count):
+            chunk = Chunk(at * one.grid.stride, one.grid.chunk)
+            yield chunk, draw.standard_normal((2, guest.valid_length(one, one.grid.chunk)), dtype=np.float32)
+            time.sleep(slowly)
+
+    def made(seed, count, slowly=0.0):
+        guest = joint.guest()
+        shown = song(seed, count, guest, slowly)
+        first = next(shown)  # begins the song
+        return [output for _, output in guest.stream(guest.passes[0], chain([first], shown))]
+
+    alone = [made(seed, count) for seed, count in ((1, 7), (2, 3))]
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(made, 1, 7),
+            pool.submit(made, 2, 3, 0.2),
+        ]  # the second one keeps the first waiting for nothing
+        together = [one.result() for one in both]
+    joint.close()
+    for ours, theirs in zip(together, alone, strict=True):
+        assert len(ours) == len(theirs)
+        assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
 def test_a_network_is_compiled_once_for_a_machine(tiny, audio, whole, tmp_path, monkeypatch):
