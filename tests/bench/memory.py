@@ -119,7 +119,7 @@ def report(folder: Path) -> None:
     copy, mix = ["key", "copy"], ["mix", "mix"]
     facts = {
         "id": "song", "path": "song.wav", "recipe": "r", "preset": "p", "mix": "mix", "content": {}, "sha256": "",
-        "start": None, "end": None, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
+        "start": None, "end": None, "haves": {}, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
     }  # fmt: skip
     stage(
         stems, folder / "mix.wav", folder / "delivery.json", {"same": folder / "manifest.json"}, {},
