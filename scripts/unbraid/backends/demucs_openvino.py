@@ -25,8 +25,13 @@ from unbraid.threads import ahead
 HTDEMUCS = "demucs.htdemucs.HTDemucs"
 M_MMAP_THRESHOLD = -3  # malloc.h
 ARITHMETIC = {"bf16": "bfloat16", "f32": "float32"}
-UNSAID = {"samplerate": 44100, "segment": 10, "nfft": 4096, "use_train_segment": True, "cac": True}
-"""What its arguments are where a file of weights does not say."""
+KERNEL, STRIDE = 8, 4
+ASSUMED = {
+    "cac": True, "use_train_segment": True, "kernel_size": KERNEL, "stride": STRIDE, "multi_freqs": None, "rewrite": True,
+}  # fmt: skip
+"""What `demucs_openvino_core` takes for granted of its arguments; also where a file of weights does not say."""
+UNSAID = {"samplerate": 44100, "segment": 10, "nfft": 4096, "depth": 4, "norm_starts": 4}
+"""What others are where a file of weights does not say."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,12 @@ class Form:
 def form(path: Path) -> Form | None:
     """The form of the network in a file of weights; None for one that OpenVINO does not get."""
     klass, args, kwargs = demucs_weights.arguments(path)
-    said = UNSAID | kwargs
-    if klass != HTDEMUCS or len(args) > 1 or not (said["use_train_segment"] and said["cac"]):
+    said = ASSUMED | UNSAID | kwargs
+    if klass != HTDEMUCS or len(args) > 1 or any((said[name] or None) != value for name, value in ASSUMED.items()):
+        return None
+    bands, depth = said["nfft"] // 2, said["depth"]
+    # Else the last layers are others: normalised, or of one band.
+    if said["norm_starts"] < depth or bands % STRIDE**depth or bands // STRIDE ** (depth - 1) <= KERNEL:
         return None
     return Form(int(said["segment"] * said["samplerate"]), said["nfft"])
 
@@ -106,8 +115,8 @@ class DemucsOpenvinoSession(Plain):
             """What was begun first, from OpenVINO to the pool."""
             chunk, request = started.popleft()
             request.wait()
-            spectra, waves = (request.get_output_tensor(at).data[0] for at in (0, 1))
-            ended.append((chunk, request, self._pool.submit(_stems, spectra, waves, nfft)))
+            spectra, waves = (request.get_output_tensor(at).data for at in (0, 1))
+            ended.append((chunk, request, self._pool.submit(_stems, spectra, waves, self._forms[one.network])))
 
         def hand() -> tuple[Chunk, Audio]:
             """And from there to the caller."""
@@ -185,5 +194,8 @@ def _converted(path: Path) -> Any:
     return demucs_openvino_core.convert(path)
 
 
-def _stems(spectra: Audio, waves: Audio, nfft: int) -> Audio:
-    return demucs_spectrum.synthesise(spectra, nfft, waves.shape[-1]) + waves
+def _stems(spectra: Audio, waves: Audio, form: Form) -> Audio:
+    made = demucs_spectrum.synthesise(spectra, form.nfft, form.chunk)
+    # [samples / 4, stems, 4, channels] → [stems, channels, samples]
+    made += waves.transpose(1, 3, 0, 2).reshape(*made.shape[:2], -1)[..., : form.chunk]
+    return made

@@ -1,67 +1,79 @@
-"""The part of HTDemucs that OpenVINO gets, traced from upstream's own code by torch. Imported only to compile it."""
+"""The part of HTDemucs that OpenVINO gets, traced by torch. Imported only to compile it."""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import openvino
 import torch
-from demucs.htdemucs import HTDemucs
+from torch import Tensor
 
 from unbraid.backends import demucs_weights
+from unbraid.backends.demucs_openvino_layers import Decoder, Encoder, NormOut
+
+DIMENSIONS = (1, 2, 3)
 
 
 class Core(torch.nn.Module):
-    """HTDemucs without its Fourier transforms: (audio, its spectrum) → (spectra of the stems, audio of the stems)."""
+    """HTDemucs without its Fourier transforms: (waves, their spectrum) → (spectra of the stems, waves of the stems).
+
+    [1, channels, samples], [1, 2 × channels, bins, frames] → [bins / 4, frames, stems, 4, channels, 2], [samples / 4, stems,
+    4, channels], rounded up: a bin or sample and the three after it are apart, and the 2 are a complex number.
+    As upstream's `HTDemucs.forward`, for the networks that `demucs_openvino.form` lets through.
+    """
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self.network = network
-        for decoder in network.tdecoder:
-            decoder.conv_tr = Flat(decoder.conv_tr)
+        self.network, stems = network.requires_grad_(False), len(network.sources)
+        self.encoders, self.wave_encoders = (
+            torch.nn.ModuleList(Encoder(layer) for layer in layers) for layers in (network.encoder, network.tencoder)
+        )
+        self.decoders, self.wave_decoders = (
+            torch.nn.ModuleList(Decoder(layer, stems) for layer in layers)
+            for layers in (network.decoder, network.tdecoder)
+        )
+        if network.crosstransformer:
+            for layer in [*network.crosstransformer.layers, *network.crosstransformer.layers_t]:
+                if layer.norm_out and layer.norm_out.num_groups == 1:
+                    layer.norm_out = NormOut(layer.norm_out)
 
-    def forward(self, audio: torch.Tensor, spectrum: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        spectra: list[torch.Tensor] = []
+    def forward(self, waves: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum, mean, deviation = _levelled(spectrum)
+        waves, wave_mean, wave_deviation = _levelled(waves[:, :, None])
+        skips, wave_skips, frames = [], [], []
+        for index, (encode, encode_waves) in enumerate(zip(self.encoders, self.wave_encoders, strict=True)):
+            frames.append(waves.shape[-1])
+            spectrum, waves = encode(spectrum), encode_waves(waves)
+            if index == 0 and self.network.freq_emb is not None:
+                known = self.network.freq_emb(torch.arange(spectrum.shape[2])).T[None, :, :, None]
+                spectrum = spectrum + self.network.freq_emb_scale * known
+            skips.append(spectrum)
+            wave_skips.append(waves)
+        spectrum, waves = self._attended(spectrum, waves)
+        for decode, decode_waves in zip(self.decoders, self.wave_decoders, strict=True):
+            spectrum = decode(spectrum, skips.pop(), spectrum.shape[-1])
+            waves = decode_waves(waves, wave_skips.pop(), frames.pop())
+        spectra = spectrum * deviation[0] + mean[0]
+        return spectra.view(*spectra.shape[:4], -1, 2), (waves * wave_deviation[0] + wave_mean[0])[0]
 
-        def keep(made: torch.Tensor, length: int) -> torch.Tensor:
-            spectra.append(made)
-            return torch.zeros(())  # what upstream adds to the audio of its other branch
-
-        with _replaced(
-            self.network,
-            _spec=lambda audio: spectrum,
-            _magnitude=lambda made: made,
-            _mask=lambda before, made: made,
-            _ispec=keep,
-        ):
-            branch = self.network(audio)
-        return spectra[0], branch
-
-
-class Flat(torch.nn.Module):
-    """A transposed convolution in one dimension, as one in two that are one high: OpenVINO has faster code for that."""
-
-    def __init__(self, one: torch.nn.ConvTranspose1d) -> None:
-        super().__init__()
-        self.weight, self.bias, self.stride = one.weight, one.bias, one.stride
-
-    def forward(self, audio: torch.Tensor) -> torch.Tensor:
-        weight, stride = self.weight[:, :, None], (1, *self.stride)
-        made = torch.nn.functional.conv_transpose2d(audio[:, :, None], weight, self.bias, stride)
-        return made[:, :, 0]
+    def _attended(self, spectrum: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
+        network, waves = self.network, waves[:, :, 0]
+        if network.crosstransformer:
+            if network.bottom_channels:
+                bands = spectrum.shape[2:]
+                spectrum = network.channel_upsampler(spectrum.flatten(2)).unflatten(2, bands)
+                waves = network.channel_upsampler_t(waves)
+            spectrum, waves = network.crosstransformer(spectrum, waves)
+            if network.bottom_channels:
+                spectrum = network.channel_downsampler(spectrum.flatten(2)).unflatten(2, bands)
+                waves = network.channel_downsampler_t(waves)
+        return spectrum, waves[:, :, None]
 
 
-@contextmanager
-def _replaced(network: HTDemucs, **functions: Any) -> Iterator[None]:
-    """With these methods in place of the class's."""
-    network.__dict__.update(functions)
-    try:
-        yield
-    finally:
-        for name in functions:
-            del network.__dict__[name]
+def _levelled(signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    mean, deviation = signal.mean(DIMENSIONS, keepdim=True), signal.std(DIMENSIONS, keepdim=True)
+    return (signal - mean) / (1e-5 + deviation), mean, deviation
 
 
 def convert(path: Path) -> openvino.Model:

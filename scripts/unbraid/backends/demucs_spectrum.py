@@ -35,23 +35,26 @@ def analyse(audio: Audio, nfft: int) -> Audio:
 
 
 def synthesise(spectra: Audio, nfft: int, samples: int) -> Audio:
-    """[stems, 2 × channels, nfft / 2, frames] → [stems, channels, samples]: the inverse."""
-    made = np.empty((len(spectra), spectra.shape[1] // 2, samples), dtype=np.float32)
-    for stem, target in zip(spectra, made, strict=True):  # one by one: a fraction of the memory
-        target[:] = _synthesise(stem, nfft, samples)
+    """The inverse: [nfft / 8, frames, stems, 4, channels, 2] → [stems, channels, samples], where the 4 are a bin and the three
+    after it, and the 2 its real and its imaginary part."""
+    stems, channels = spectra.shape[2], spectra.shape[4]
+    made = np.empty((stems, channels, samples), dtype=np.float32)
+    for stem, target in enumerate(made):  # one by one: a fraction of the memory
+        target[:] = _synthesise(spectra[:, :, stem], nfft, samples)
     return made
 
 
 def _synthesise(spectrum: Audio, nfft: int, samples: int) -> Audio:
     hop = nfft // OVERLAP
-    parts, bins, frames = spectrum.shape
-    turned = np.empty((parts // 2, frames, bins), dtype=np.complex64)
-    turned.real, turned.imag = spectrum[0::2].swapaxes(1, 2), spectrum[1::2].swapaxes(1, 2)
-    pieces = np.fft.irfft(turned, nfft)
+    bins, frames = spectrum.view(np.complex64)[..., 0], spectrum.shape[1]
+    turned = np.empty((spectrum.shape[3], frames, *bins.shape[:1], bins.shape[2]), dtype=np.complex64)
+    for frame in range(frames):  # one by one: what is read of it stays in the cache
+        turned[:, frame] = bins[:, frame].transpose(2, 0, 1)
+    pieces = np.fft.irfft(turned.reshape(len(turned), frames, -1), nfft)
     pieces *= _window(nfft) * np.float32(math.sqrt(nfft) / SQUARES)
-    quarters = pieces.reshape(parts // 2, frames, OVERLAP, hop)
-    total = np.zeros((parts // 2, frames + OVERLAP - 1, hop), dtype=np.float32)
+    quarters = pieces.reshape(len(turned), frames, OVERLAP, hop)
+    total = np.zeros((len(turned), frames + OVERLAP - 1, hop), dtype=np.float32)
     for quarter in range(OVERLAP):
         total[:, quarter : quarter + frames] += quarters[:, :, quarter]
     edge = hop // 2 * 3
-    return total.reshape(parts // 2, -1)[:, edge : edge + samples]
+    return total.reshape(len(turned), -1)[:, edge : edge + samples]

@@ -1,0 +1,175 @@
+"""HTDemucs's layers, put so that OpenVINO computes them fast: the same functions of the same weights, rounding aside.
+
+OpenVINO's convolutions keep the channels of a point side by side. Upstream turns its arrays between them, so that most of
+the time that is not spent in products goes into copies; here everything stays [1, channels, bands, frames], and waves are
+one band. What is split or normalised after a convolution is done with its weights instead. (`make bench-chunk`)
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PHASES = 4  # samples, or bins, that the last layer makes of each point
+REACH = 3  # points that each of them is made of
+
+
+def in_two(weight: Tensor) -> Tensor:
+    """The weights of a convolution in one dimension, as those of one in two."""
+    return weight[:, :, None] if weight.dim() == 3 else weight
+
+
+def padding(convolution: Any) -> tuple[int, int]:
+    before: tuple[int, ...] = convolution.padding
+    return (0, *before) if len(before) == 1 else before  # type: ignore[return-value]
+
+
+class Residual(torch.nn.Module):
+    """A layer of upstream's DConv: into a few channels and back, both normalised over a band; gated, scaled and added."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        into, norm, _, back, norm_back, _, scale = layer
+        self.weight, self.bias = in_two(into.weight), into.bias
+        self.dilation, self.padding = (1, *into.dilation), padding(into)
+        self.norm, self.epsilon = norm, norm_back.eps
+        # y = weight @ x + bias, normalised: ((y - mean) / deviation) * gain + shift. With x apart into its mean over the
+        # frames and the rest, the mean of y goes with the first, and its variance is that of both, without making y.
+        weight, bias = back.weight[..., 0].double(), back.bias.double()
+        self.moments = _pointwise(weight.T @ weight / len(weight))
+        self.centred, self.centred_bias = _pointwise(weight - weight.mean(0)), (bias - bias.mean()).float()
+        half = len(weight) // 2
+        gain, shift = norm_back.weight.double(), norm_back.bias.double()
+        scales = torch.cat([scale.scale.double(), torch.ones(half, dtype=torch.double)])
+        self.gain, self.shift = _channels(gain * scales), _channels(shift * scales)
+        self.value, self.gate = _pointwise(weight * (gain * scales)[:, None]).chunk(2)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        made = functional.conv2d(audio, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
+        turned = made.permute(0, 2, 3, 1)  # as it lies in memory
+        bands = turned.flatten(2)
+        bands = functional.layer_norm(bands, bands.shape[2:], eps=self.norm.eps)
+        turned = functional.gelu(bands.reshape(turned.shape) * self.norm.weight + self.norm.bias)
+        made = turned.permute(0, 3, 1, 2)
+        mean = made.mean(3, keepdim=True)
+        rest = made - mean
+        middle = functional.conv2d(mean, self.centred, self.centred_bias)
+        squares = (rest * functional.conv2d(rest, self.moments)).mean((1, 3), keepdim=True) * made.shape[1]
+        scale = torch.rsqrt(squares + middle.square().mean(1, keepdim=True) + self.epsilon)
+        value, gate = (middle * scale * self.gain + self.shift).chunk(2, dim=1)
+        value = functional.conv2d(rest, self.value) * scale + value
+        gate = functional.conv2d(rest, self.gate) * scale + gate
+        return audio + value * torch.sigmoid(gate)
+
+
+def _pointwise(weight: Tensor) -> Tensor:
+    return weight.float()[:, :, None, None]
+
+
+def _channels(values: Tensor) -> Tensor:
+    return values.float().view(1, -1, 1, 1)
+
+
+class Gated(torch.nn.Module):
+    """A convolution and a gated linear unit, as two convolutions: no array to split."""
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        self.weights, self.biases = in_two(convolution.weight).chunk(2), convolution.bias.chunk(2)
+        self.padding = padding(convolution)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        value, gate = (
+            functional.conv2d(audio, weight, bias, padding=self.padding)
+            for weight, bias in zip(self.weights, self.biases, strict=True)
+        )
+        return value * torch.sigmoid(gate)
+
+
+def residuals(layer: Any) -> torch.nn.Sequential:
+    return torch.nn.Sequential(*(Residual(one) for one in (layer.dconv.layers if layer.dconv else [])))
+
+
+class Encoder(torch.nn.Module):
+    """Upstream's HEncLayer, of either branch."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.weight, self.bias = in_two(layer.conv.weight), layer.conv.bias
+        self.stride = tuple(layer.conv.stride) if layer.freq else (1, *layer.conv.stride)
+        self.padding = padding(layer.conv)
+        self.residuals, self.rewrite = residuals(layer), Gated(layer.rewrite)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        audio = functional.pad(audio, (0, -audio.shape[-1] % self.stride[1]))
+        made = functional.conv2d(audio, self.weight, self.bias, stride=self.stride, padding=self.padding)
+        return cast(Tensor, self.rewrite(self.residuals(functional.gelu(made))))
+
+
+class Decoder(torch.nn.Module):
+    """Upstream's HDecLayer, of either branch; the last gives what `Last` gives."""
+
+    def __init__(self, layer: Any, stems: int) -> None:
+        super().__init__()
+        self.rewrite, self.residuals = Gated(layer.rewrite), residuals(layer)
+        self.up = Last(layer, stems) if layer.last else Up(layer)
+
+    def forward(self, audio: Tensor, skip: Tensor, frames: int) -> Tensor:
+        return cast(Tensor, self.up(self.residuals(self.rewrite(audio + skip)), frames))
+
+
+class Up(torch.nn.Module):
+    """A transposed convolution, cut to `frames` as upstream cuts it."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.weight, self.bias = in_two(layer.conv_tr.weight), layer.conv_tr.bias
+        self.stride = tuple(layer.conv_tr.stride) if layer.freq else (1, *layer.conv_tr.stride)
+        self.padding = (layer.pad, 0) if layer.freq else (0, layer.pad)
+
+    def forward(self, audio: Tensor, frames: int) -> Tensor:
+        made = functional.conv_transpose2d(audio, self.weight, self.bias, stride=self.stride, padding=self.padding)
+        return functional.gelu(made[..., :frames])
+
+
+class Last(torch.nn.Module):
+    """A transposed convolution, as one that makes all PHASES of a point, in channels of their own.
+
+    [1, channels, bands, frames] → [bands, frames, stems, PHASES, channels of a stem]: as it lies in memory, so that whoever
+    reads the array puts the phases side by side at no cost. And OpenVINO computes in half precision only what comes before
+    a convolution, of which a transposed one is none.
+    """
+
+    def __init__(self, layer: Any, stems: int) -> None:
+        super().__init__()
+        along = layer.conv_tr.weight[..., 0] if layer.freq else layer.conv_tr.weight
+        inputs, outputs, taps = along.shape
+        self.shape = stems, PHASES, outputs // stems
+        weight = torch.zeros(stems, PHASES, outputs // stems, inputs, REACH)
+        for phase in range(PHASES):
+            for point in range(REACH):
+                tap = PHASES * (REACH // 2 - point) + phase + layer.pad
+                if 0 <= tap < taps:
+                    weight[:, phase, :, :, point] = along[..., tap].T.reshape(stems, -1, inputs)
+        weight = weight.flatten(0, 2)
+        self.weight = weight[..., None] if layer.freq else weight[:, :, None]
+        self.bias = layer.conv_tr.bias.view(stems, 1, -1).expand(self.shape).flatten()
+        self.padding = (REACH // 2, 0) if layer.freq else (0, REACH // 2)
+
+    def forward(self, audio: Tensor, frames: int) -> Tensor:
+        made = functional.conv2d(audio, self.weight, self.bias, padding=self.padding)
+        return made.permute(0, 2, 3, 1).view(*made.shape[2:], *self.shape)
+
+
+class NormOut(torch.nn.Module):
+    """Upstream's MyGroupNorm of one group, of [1, frames, channels], without turning it."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, audio: Tensor) -> Tensor:
+        whole = audio.flatten(1)
+        made = functional.layer_norm(whole, whole.shape[1:], eps=self.norm.eps).reshape(audio.shape)
+        return cast(Tensor, made * self.norm.weight + self.norm.bias)
