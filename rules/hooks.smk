@@ -6,6 +6,10 @@ this_run = Run(settings, plan, logger.warning, logger.info)
 
 # Before the first job, and so neither in a dry run nor in a remote job.
 onstart:
+    # What limits the jobs of a second looks again after one, and Snakemake waits for that at its end. Jobs of this machine
+    # are limited by its cores.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
     try:
         this_run.begin()
     except UnbraidError as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import chain
 
 import numpy as np
@@ -20,8 +21,10 @@ from demucs.htdemucs import HTDemucs
 from real_weights import fetched
 from stages_by_hand import REFERENCE, separated
 from test_upstream_parity import CHUNK, decibels, noise, tiny_model
+from tiny_networks import checkpoint, network
 from unbraid.backends import demucs_engine, demucs_openvino, demucs_spectrum, demucs_weights, openvino_models
 from unbraid.backends.demucs import DemucsSession
+from unbraid.backends.demucs_openvino_core import Core
 from unbraid.backends.joint import Joint
 from unbraid.backends.session import Statistics, load
 from unbraid.errors import UnbraidError
@@ -226,6 +229,41 @@ def test_a_bag_of_its_networks_gives_torchs_stems(tmp_path):
     assert decibels(ours, theirs) <= -80
 
 
+OTHERS = {
+    "plain": {"bottom_channels": 0, "t_layers": 0, "freq_emb": 0, "dconv_mode": 0},
+    "residuals on both sides": {"dconv_mode": 3, "dconv_depth": 3, "context_enc": 1, "sources": ["a", "b", "c"]},
+    "transformer as wide as the layers": {"bottom_channels": 0, "t_norm_out": False},
+    "normalised in groups": {"t_norm_out": 2, "audio_channels": 1},
+    "a chunk not in fours": {"segment": Fraction(44099, 44100), "depth": 1},
+}
+
+
+@pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS)
+def test_networks_of_other_shapes_give_upstreams_stems_too(tmp_path, changes):
+    built = network(HTDemucs, **changes)
+    path = tmp_path / "n.safetensors"
+    demucs_weights.save(path, demucs_weights.load_checkpoint(checkpoint(tmp_path / "n.th", built, half=False)))
+    form = demucs_openvino.form(path)
+    audio = noise(form.chunk)[:, : built.audio_channels].T.copy()
+    shown = torch.from_numpy(audio)[None], torch.from_numpy(demucs_spectrum.analyse(audio, form.nfft))[None]
+    with torch.inference_mode():
+        theirs = built(shown[0])[0].numpy()
+        made = [output.contiguous().numpy() for output in Core(demucs_weights.load(path))(*shown)]
+    assert decibels(demucs_openvino._stems(*made, form), theirs) <= -100
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"cac": False}, {"use_train_segment": False}, {"norm_starts": 1}, {"depth": 4}, {"rewrite": False}, {"multi_freqs": [0.5]}],
+    ids=str,
+)  # fmt: skip
+def test_a_network_that_its_layers_do_not_know_is_torchs(tmp_path, changes):
+    path = tmp_path / "n.safetensors"
+    stored = demucs_weights.load_checkpoint(checkpoint(tmp_path / "n.th", network(HTDemucs, **changes)))
+    demucs_weights.save(path, stored)
+    assert demucs_openvino.form(path) is None
+
+
 def test_what_a_file_does_not_say_is_what_upstream_takes():
     known = inspect.signature(HTDemucs).parameters
     for unsaid in (demucs_openvino.UNSAID, demucs_openvino.ASSUMED):
@@ -233,21 +271,21 @@ def test_what_a_file_does_not_say_is_what_upstream_takes():
 
 
 def test_the_transforms_are_upstreams(tiny):
-    network = demucs_weights.load(tiny[1] / "n0.safetensors")
+    built = demucs_weights.load(tiny[1] / "n0.safetensors")
     audio = noise(CHUNK).T
     with torch.inference_mode():
-        mixed = network._spec(torch.from_numpy(audio.copy())[None])
-        shown = network._magnitude(mixed)
+        mixed = built._spec(torch.from_numpy(audio.copy())[None])
+        shown = built._magnitude(mixed)
         spectra = torch.stack([shown[0], shown[0] * 2])[None]
-        theirs = network._ispec(network._mask(mixed, spectra), CHUNK)[0].numpy()
-    ours = demucs_spectrum.analyse(audio, network.nfft)
+        theirs = built._ispec(built._mask(mixed, spectra), CHUNK)[0].numpy()
+    ours = demucs_spectrum.analyse(audio, built.nfft)
     assert ours.dtype == np.float32
     assert decibels(ours, shown[0].numpy()) <= -120
     stems, parts, bins, frames = spectra[0].shape
     apart = (
         spectra[0].reshape(stems, parts // 2, 2, bins // 4, 4, frames).permute(3, 5, 0, 4, 1, 2).contiguous().numpy()
     )
-    assert decibels(demucs_spectrum.synthesise(apart, network.nfft, CHUNK), theirs) <= -120
+    assert decibels(demucs_spectrum.synthesise(apart, built.nfft, CHUNK), theirs) <= -120
 
 
 def test_a_song_that_was_broken_off_does_not_disturb_the_next(tiny, audio):
