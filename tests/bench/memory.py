@@ -194,12 +194,15 @@ def against_peers(arguments: argparse.Namespace) -> str:
         ours = unbraid(arguments.device, os.cpu_count() or 1, {})
         tools = [ours, *(known[name] for name in arguments.peers)]
         rows = []
-        for minutes in arguments.minutes:
+        for minutes in [*arguments.minutes, *arguments.alone]:
             song = scratch / f"{minutes:g}" / "song.wav"
             song.parent.mkdir()
             write_song(song, minutes * 60, 44100)
             row = []
             for tool in tools:
+                if tool is not ours and minutes in arguments.alone:
+                    row.append("not run")
+                    continue
                 ended, highest = largest(tool, song, scratch / "run", arguments.limit * 60)
                 shutil.rmtree(scratch / "run")
                 taken = f"{highest:.0f} ({ended.seconds / 60:.1f} min)"
@@ -216,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["stages", "network", "peers"])
     parser.add_argument("--minutes", type=float, nargs="+", help="of the song")
+    parser.add_argument("--alone", type=float, nargs="*", default=[], help="of `peers`: minutes of songs that only unbraid gets")
     parser.add_argument("--seconds", type=float, nargs="+", default=[30, 60, 120, 300])
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--device", default="cpu", help="of `peers`: cpu, or cuda")

@@ -13,6 +13,7 @@ from fractions import Fraction
 from itertools import chain
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from demucs.hdemucs import HDemucs
@@ -321,15 +322,30 @@ assert not {{"torch", "demucs"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.weights
-def test_the_real_weights_give_torchs_stems_to_minus_80_db(tmp_path):
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Real audio, the real network and its folder, and torch's stems."""
     from unbraid.audio.decode import Decoder
     from unbraid.setup import demo_path
 
     audio = np.concatenate(list(Decoder(demo_path())))[: 9 * 44100]
     made, folder = fetched("htdemucs")
-    ours, theirs = (
-        separated(tmp_path / name, audio, made, folder, settings=how) for name, how in (("a", F32), ("b", None))
-    )
-    for stem, true in zip(ours, theirs, strict=True):
+    return audio, made, folder, separated(tmp_path_factory.mktemp("real"), audio, made, folder)
+
+
+@pytest.mark.weights
+def test_the_real_weights_give_torchs_stems_to_minus_80_db(real, tmp_path):
+    audio, made, folder, theirs = real
+    for stem, true in zip(separated(tmp_path, audio, made, folder, settings=F32), theirs, strict=True):
         assert decibels(stem, true) <= -80
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(
+    "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="this processor has no bfloat16"
+)
+def test_in_half_precision_the_real_weights_give_torchs_stems_to_minus_30_db(real, tmp_path):
+    audio, made, folder, theirs = real
+    for stem, true in zip(separated(tmp_path, audio, made, folder, settings=FAST), theirs, strict=True):
+        assert decibels(stem, true) <= -30
+    assert read_json(tmp_path / "0.json")["arithmetic"] == "bfloat16"
