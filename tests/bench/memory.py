@@ -219,7 +219,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["stages", "network", "peers"])
     parser.add_argument("--minutes", type=float, nargs="+", help="of the song")
-    parser.add_argument("--alone", type=float, nargs="*", default=[], help="of `peers`: minutes of songs that only unbraid gets")
+    parser.add_argument(
+        "--alone", type=float, nargs="*", default=[], help="of `peers`: minutes of songs that only unbraid gets"
+    )
     parser.add_argument("--seconds", type=float, nargs="+", default=[30, 60, 120, 300])
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--device", default="cpu", help="of `peers`: cpu, or cuda")

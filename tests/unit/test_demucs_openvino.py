@@ -342,7 +342,8 @@ def test_the_real_weights_give_torchs_stems_to_minus_80_db(real, tmp_path):
 
 @pytest.mark.weights
 @pytest.mark.skipif(
-    "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="this processor has no bfloat16"
+    "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+    reason="this processor has no bfloat16",
 )
 def test_in_half_precision_the_real_weights_give_torchs_stems_to_minus_30_db(real, tmp_path):
     audio, made, folder, theirs = real
