@@ -5,6 +5,7 @@ the time that is not spent in products goes into copies; here everything stays [
 one band. What is split or normalised after a convolution is done with its weights instead. (`make bench-chunk`)
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -25,11 +26,33 @@ def padding(convolution: Any) -> tuple[int, int]:
     return (0, *before) if len(before) == 1 else before  # type: ignore[return-value]
 
 
+def transposed(
+    audio: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+) -> Tensor:
+    """`conv2d`, as a transposed convolution with the weights turned round.
+
+    Where OpenVINO computes in half precision, what comes after the last convolution is in float32 all the same, and
+    transposed ones do not count. So nothing in the last layer's residuals is rounded, which is heard more than all other
+    rounding together.
+    """
+    rows, columns = (
+        step * (taps - 1) - before for step, taps, before in zip(dilation, weight.shape[2:], padding, strict=True)
+    )
+    turned = weight.transpose(0, 1).flip(2, 3)
+    return functional.conv_transpose2d(audio, turned, bias, padding=(rows, columns), dilation=dilation)
+
+
 class Residual(torch.nn.Module):
     """A layer of upstream's DConv: into a few channels and back, both normalised over a band; gated, scaled and added."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, convolve: Callable[..., Tensor]) -> None:
+        """convolve: `conv2d`, or `transposed`."""
         super().__init__()
+        self.convolve = convolve
         into, norm, _, back, norm_back, _, scale = layer
         self.weight, self.bias = in_two(into.weight), into.bias
         self.dilation, self.padding = (1, *into.dilation), padding(into)
@@ -46,7 +69,7 @@ class Residual(torch.nn.Module):
         self.value, self.gate = _pointwise(weight * (gain * scales)[:, None]).chunk(2)
 
     def forward(self, audio: Tensor) -> Tensor:
-        made = functional.conv2d(audio, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
+        made = self.convolve(audio, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
         turned = made.permute(0, 2, 3, 1)  # as it lies in memory
         bands = turned.flatten(2)
         bands = functional.layer_norm(bands, bands.shape[2:], eps=self.norm.eps)
@@ -54,12 +77,12 @@ class Residual(torch.nn.Module):
         made = turned.permute(0, 3, 1, 2)
         mean = made.mean(3, keepdim=True)
         rest = made - mean
-        middle = functional.conv2d(mean, self.centred, self.centred_bias)
-        squares = (rest * functional.conv2d(rest, self.moments)).mean((1, 3), keepdim=True) * made.shape[1]
+        middle = self.convolve(mean, self.centred, self.centred_bias)
+        squares = (rest * self.convolve(rest, self.moments)).mean((1, 3), keepdim=True) * made.shape[1]
         scale = torch.rsqrt(squares + middle.square().mean(1, keepdim=True) + self.epsilon)
         value, gate = (middle * scale * self.gain + self.shift).chunk(2, dim=1)
-        value = functional.conv2d(rest, self.value) * scale + value
-        gate = functional.conv2d(rest, self.gate) * scale + gate
+        value = self.convolve(rest, self.value) * scale + value
+        gate = self.convolve(rest, self.gate) * scale + gate
         return audio + value * torch.sigmoid(gate)
 
 
@@ -87,8 +110,8 @@ class Gated(torch.nn.Module):
         return value * torch.sigmoid(gate)
 
 
-def residuals(layer: Any) -> torch.nn.Sequential:
-    return torch.nn.Sequential(*(Residual(one) for one in (layer.dconv.layers if layer.dconv else [])))
+def residuals(layer: Any, convolve: Callable[..., Tensor] = functional.conv2d) -> torch.nn.Sequential:
+    return torch.nn.Sequential(*(Residual(one, convolve) for one in (layer.dconv.layers if layer.dconv else [])))
 
 
 class Encoder(torch.nn.Module):
@@ -112,7 +135,8 @@ class Decoder(torch.nn.Module):
 
     def __init__(self, layer: Any, stems: int) -> None:
         super().__init__()
-        self.rewrite, self.residuals = Gated(layer.rewrite), residuals(layer)
+        self.rewrite = Gated(layer.rewrite)
+        self.residuals = residuals(layer, transposed) if layer.last else residuals(layer)
         self.up = Last(layer, stems) if layer.last else Up(layer)
 
     def forward(self, audio: Tensor, skip: Tensor, frames: int) -> Tensor:
@@ -137,8 +161,7 @@ class Last(torch.nn.Module):
     """A transposed convolution, as one that makes all PHASES of a point, in channels of their own.
 
     [1, channels, bands, frames] → [bands, frames, stems, PHASES, channels of a stem]: as it lies in memory, so that whoever
-    reads the array puts the phases side by side at no cost. And OpenVINO computes in half precision only what comes before
-    a convolution, of which a transposed one is none.
+    reads the array puts the phases side by side at no cost.
     """
 
     def __init__(self, layer: Any, stems: int) -> None:
@@ -158,7 +181,7 @@ class Last(torch.nn.Module):
         self.padding = (REACH // 2, 0) if layer.freq else (0, REACH // 2)
 
     def forward(self, audio: Tensor, frames: int) -> Tensor:
-        made = functional.conv2d(audio, self.weight, self.bias, padding=self.padding)
+        made = transposed(audio, self.weight, self.bias, padding=self.padding)
         return made.permute(0, 2, 3, 1).view(*made.shape[2:], *self.shape)
 
 
