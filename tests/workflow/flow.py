@@ -50,8 +50,11 @@ class Run:
         return "Nothing to be done" in self.text and not self.ran
 
     def paragraphs(self, song: str) -> list[str]:
-        """The error messages for a song on the terminal, each a line."""
-        return [line for line in self.text.splitlines() if line.startswith(f"song {song!r}, ")]
+        """The error messages for a song on the terminal, each to the end of its line, but for those in a log that is shown.
+
+        Where they begin, Snakemake may just have been writing a line of its own.
+        """
+        return re.findall(rf"(?<! ERROR ){re.escape(f'song {song!r}, ')}.*", self.text)
 
 
 class Desk:
