@@ -46,15 +46,16 @@ def synthesise(spectra: Audio, nfft: int, samples: int) -> Audio:
 
 def _synthesise(spectrum: Audio, nfft: int, samples: int) -> Audio:
     hop = nfft // OVERLAP
-    bins, frames = spectrum.view(np.complex64)[..., 0], spectrum.shape[1]
-    turned = np.empty((spectrum.shape[3], frames, *bins.shape[:1], bins.shape[2]), dtype=np.complex64)
+    parts = spectrum.view(np.complex64)[..., 0]
+    bands, frames, phases, channels = parts.shape
+    turned = np.empty((channels, frames, bands, phases), dtype=np.complex64)
     for frame in range(frames):  # one by one: what is read of it stays in the cache
-        turned[:, frame] = bins[:, frame].transpose(2, 0, 1)
-    pieces = np.fft.irfft(turned.reshape(len(turned), frames, -1), nfft)
+        turned[:, frame] = parts[:, frame].transpose(2, 0, 1)
+    pieces = np.fft.irfft(turned.reshape(channels, frames, -1), nfft)
     pieces *= _window(nfft) * np.float32(math.sqrt(nfft) / SQUARES)
-    quarters = pieces.reshape(len(turned), frames, OVERLAP, hop)
-    total = np.zeros((len(turned), frames + OVERLAP - 1, hop), dtype=np.float32)
+    quarters = pieces.reshape(channels, frames, OVERLAP, hop)
+    total = np.zeros((channels, frames + OVERLAP - 1, hop), dtype=np.float32)
     for quarter in range(OVERLAP):
         total[:, quarter : quarter + frames] += quarters[:, :, quarter]
     edge = hop // 2 * 3
-    return total.reshape(len(turned), -1)[:, edge : edge + samples]
+    return total.reshape(channels, -1)[:, edge : edge + samples]
