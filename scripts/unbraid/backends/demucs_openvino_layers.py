@@ -26,6 +26,13 @@ def padding(convolution: Any) -> tuple[int, int]:
     return (0, *before) if len(before) == 1 else before  # type: ignore[return-value]
 
 
+def normalised(turned: Tensor, first: int, norm: Any) -> Tensor:
+    """By a GroupNorm of one group, over all axes from the `first` on, of which the last are the channels."""
+    flat = turned.flatten(first)
+    flat = functional.layer_norm(flat, flat.shape[first:], eps=norm.eps)
+    return cast(Tensor, flat.reshape(turned.shape) * norm.weight + norm.bias)
+
+
 def transposed(
     audio: Tensor,
     weight: Tensor,
@@ -71,9 +78,7 @@ class Residual(torch.nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         made = self.convolve(audio, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
         turned = made.permute(0, 2, 3, 1)  # as it lies in memory
-        bands = turned.flatten(2)
-        bands = functional.layer_norm(bands, bands.shape[2:], eps=self.norm.eps)
-        turned = functional.gelu(bands.reshape(turned.shape) * self.norm.weight + self.norm.bias)
+        turned = functional.gelu(normalised(turned, 2, self.norm))
         made = turned.permute(0, 3, 1, 2)
         mean = made.mean(3, keepdim=True)
         rest = made - mean
@@ -193,6 +198,4 @@ class NormOut(torch.nn.Module):
         self.norm = norm
 
     def forward(self, audio: Tensor) -> Tensor:
-        whole = audio.flatten(1)
-        made = functional.layer_norm(whole, whole.shape[1:], eps=self.norm.eps).reshape(audio.shape)
-        return cast(Tensor, made * self.norm.weight + self.norm.bias)
+        return normalised(audio, 1, self.norm)
