@@ -14,6 +14,7 @@ from torch.nn import functional
 
 PHASES = 4  # samples, or bins, that the last layer makes of each point
 REACH = 3  # points that each of them is made of
+TINY = 1e-6  # of the longest direction of a convolution's weights: a shorter one is rounding
 
 
 def in_two(weight: Tensor) -> Tensor:
@@ -65,15 +66,19 @@ class Residual(torch.nn.Module):
         self.dilation, self.padding = (1, *into.dilation), padding(into)
         self.norm, self.epsilon = norm, norm_back.eps
         # y = weight @ x + bias, normalised: ((y - mean) / deviation) * gain + shift. With x apart into its mean over the
-        # frames and the rest, the mean of y goes with the first, and its variance is that of both, without making y.
+        # frames and the rest, the mean of y goes with the first; and root @ rest is as long as weight @ rest, so that the
+        # rest is normalised while its channels are few. No deviation is put down in half precision, where it would be off
+        # for a whole band.
         weight, bias = back.weight[..., 0].double(), back.bias.double()
-        self.moments = _pointwise(weight.T @ weight / len(weight))
         self.centred, self.centred_bias = _pointwise(weight - weight.mean(0)), (bias - bias.mean()).float()
-        half = len(weight) // 2
-        gain, shift = norm_back.weight.double(), norm_back.bias.double()
-        scales = torch.cat([scale.scale.double(), torch.ones(half, dtype=torch.double)])
-        self.gain, self.shift = _channels(gain * scales), _channels(shift * scales)
-        self.value, self.gate = _pointwise(weight * (gain * scales)[:, None]).chunk(2)
+        squares, axes = torch.linalg.eigh(weight.T @ weight / len(weight))
+        lengths = squares.clamp(min=0).sqrt()
+        self.root = _pointwise(lengths[:, None] * axes.T)
+        scales = torch.cat([scale.scale.double(), torch.ones(len(weight) // 2, dtype=torch.double)])
+        gain, shift = norm_back.weight.double() * scales, norm_back.bias.double() * scales
+        inverse = torch.where(lengths > TINY * lengths.max(), 1 / lengths, 0)
+        self.back = _pointwise(gain[:, None] * weight @ axes * inverse)
+        self.gain, self.shift = _channels(gain), _channels(shift)
 
     def forward(self, audio: Tensor) -> Tensor:
         made = self.convolve(audio, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
@@ -81,14 +86,24 @@ class Residual(torch.nn.Module):
         turned = functional.gelu(normalised(turned, 2, self.norm))
         made = turned.permute(0, 3, 1, 2)
         mean = made.mean(3, keepdim=True)
-        rest = made - mean
-        middle = self.convolve(mean, self.centred, self.centred_bias)
-        squares = (rest * self.convolve(rest, self.moments)).mean((1, 3), keepdim=True) * made.shape[1]
-        scale = torch.rsqrt(squares + middle.square().mean(1, keepdim=True) + self.epsilon)
-        value, gate = (middle * scale * self.gain + self.shift).chunk(2, dim=1)
-        value = self.convolve(rest, self.value) * scale + value
-        gate = self.convolve(rest, self.gate) * scale + gate
-        return audio + value * torch.sigmoid(gate)
+        few, many, frames = made.shape[1], len(self.centred), made.shape[3]
+        # Normalised together, as one mean square: each with as much weight as its mean square has in that of y.
+        size = few * frames + many
+        share, mean_share = (size / frames) ** 0.5, (size / many) ** 0.5
+        rest = self.convolve(made - mean, self.root * share)
+        middle = self.convolve(mean, self.centred * mean_share, self.centred_bias * mean_share)
+        flat = torch.cat([part.permute(0, 2, 3, 1).flatten(2) for part in (rest, middle)], 2)
+        flat = functional.layer_norm(flat, flat.shape[2:], eps=self.epsilon)
+        rest = flat[..., :-many].view(1, -1, frames, few).permute(0, 3, 1, 2)
+        middle = flat[..., -many:].view(1, -1, 1, many).permute(0, 3, 1, 2)
+        value, gate = (middle * (self.gain / mean_share) + self.shift).chunk(2, dim=1)
+        # OpenVINO takes what is added to a convolution's output for a part of the convolution, finds that it is none, and
+        # turns arrays to add it. A factor that it does not know to be 1 has it added with what is computed after.
+        one = middle[:, :1].clamp(1, 1)
+        weight, gate_weight = (self.back / share).chunk(2)
+        value = self.convolve(rest, weight) * one + value
+        gate = self.convolve(rest, gate_weight) * one + gate
+        return cast(Tensor, audio + value * torch.sigmoid(gate))
 
 
 def _pointwise(weight: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ log = logging.getLogger("unbraid")
 
 Bytes = NDArray[np.uint8]
 
-CONVERSION = 4  # counted up when what `convert` gives changes
+CONVERSION = 5  # counted up when what `convert` gives changes
 DIGEST = hashlib.sha256().digest_size
 
 
