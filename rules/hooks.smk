@@ -4,6 +4,12 @@ from unbraid.run import Run
 this_run = Run(settings, plan, logger.warning, logger.info)
 
 
+# The keys that these jobs put into the store.
+def published_by(jobs):
+    rules = ("merge_", "ensemble")
+    return {job.wildcards.key for job in jobs if job.rule.name.startswith(rules)}
+
+
 # Before the first job, and so neither in a dry run nor in a remote job.
 onstart:
     # What limits the jobs of a second looks again after one, and Snakemake waits for that at its end. Jobs of this machine
@@ -11,7 +17,7 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     try:
-        this_run.begin()
+        this_run.begin(published_by(workflow.dag.needrun_jobs()))
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
     expect()

@@ -24,18 +24,21 @@ class Run:
         self._store = Path(config.store)
         self._lease: Lease | None = None
 
-    def begin(self) -> None:
-        """Take the working directory and lease the keys. Raises: UnbraidError when that cannot be, or a key has just gone."""
+    def begin(self, coming: Collection[str]) -> None:
+        """Take the working directory and lease the keys. Raises: UnbraidError when that cannot be, or a key has just gone.
+
+        coming: the keys that this run is to put into the store, which it then must be able to.
+        """
         lock.hold(Path(".snakemake/unbraid.lock"))
         made: dict[str, Separation | PlannedEnsemble] = {**self._plan.separations, **self._plan.ensembles}
         complete = sorted(key for key, one in made.items() if one.complete)
         try:
             self._lease = Lease(self._store, made)
         except OSError as error:
-            if missing := len(made) - len(complete):
+            if coming:
                 raise UnbraidError(
-                    f"The store {self._store} cannot be written ({error.strerror or error}), and {missing} of the"
-                    f" {len(made)} keys that the songs need are not in it.",
+                    f"The store {self._store} cannot be written ({error.strerror or error}), and {len(coming)} keys that this"
+                    " run needs are not in it.",
                     remedy="See who may write to it, or set store= to a folder of your own.",
                 ) from error
         self._check(complete)

@@ -1,6 +1,7 @@
 """Running the workflow for real: a user's working directory with songs in it, and what a run says and does there."""
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import re
@@ -20,6 +21,7 @@ import soundfile
 
 HOME = Path(__file__).parents[2]
 STAGES = ("convert", "segment", "separate", "merge", "deliver", "report")
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # prctl(2), capabilities(7)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,17 @@ class Run:
         Where they begin, Snakemake may just have been writing a line of its own.
         """
         return re.findall(rf"(?<! ERROR ){re.escape(f'song {song!r}, ')}.*", self.text)
+
+
+def like_an_ordinary_user() -> None:
+    """Give up root's right to read and write everything, for this process and all that it starts.
+
+    Another user would not do: a Python below root's home may not be started by one.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        if os.geteuid() == 0 and prctl(PR_CAPBSET_DROP, capability, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
 
 
 class Desk:

@@ -3,7 +3,6 @@
 The good songs among the bad are checked sample by sample against soundfile's own reading of them.
 """
 
-import ctypes
 import os
 import re
 import shutil
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flow import Desk, Run, noise, write
+from flow import Desk, Run, like_an_ordinary_user, noise, write
 
 # song: (what happened, what to do), words of the one paragraph.
 BAD = {
@@ -30,7 +29,6 @@ BAD = {
     "zero": ("no audio|zero", "."),
 }
 GOOD = ("a_first", "in/the/middle", "z_last", "window")
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # prctl(2), capabilities(7)
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +59,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     table = "".join("\t".join(row) + "\n" for row in [("song", "path", "start", "end"), *rows])
     (desk.path / "songs.tsv").write_text(table, encoding="utf-8")
     return desk
-
-
-def like_an_ordinary_user() -> None:
-    """Give up root's right to read everything, for this process and all that it starts.
-
-    Another user would not do: a Python below root's home may not be started by one.
-    """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-        if os.geteuid() == 0 and prctl(PR_CAPBSET_DROP, capability, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "prctl")
 
 
 def run_as_ordinary_user(desk: Desk, **config: object) -> Run:
