@@ -1,4 +1,5 @@
-"""What planning costs: a dry run and a no-op of known songs, against a trivial Snakefile of as many jobs.
+"""What planning costs: a dry run and a no-op of known songs, against a trivial Snakefile of as many jobs; a plan, against the
+dry run.
 
 Interleaved, the least of several runs each, in seconds of CPU time, which other work on the machine disturbs less; the
 songs are known, as on every run but the first. Prints a table of ratios.
@@ -79,7 +80,7 @@ def seconds(folder: Path, *options: str) -> float:
     """Of CPU time that a run takes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all", *options],
+        [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2", *options],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -102,17 +103,22 @@ def main() -> None:
             folder.mkdir()
             make(folder, songs)
         seconds(mine, *ours, "-n")  # the first run probes the songs
-        for what, options in (("dry run", ["-n"]), ("no-op", [])):
+        sides = {
+            "plan, against the dry run": ((mine, [*ours, "-n"]), (mine, ["plan", *ours])),
+            "dry run": ((peer, ["-n"]), (mine, [*ours, "-n"])),
+            "no-op": ((peer, []), (mine, ours)),
+        }
+        for what, both in sides.items():
             if what == "no-op":
                 finish(peer, {f"results/s{index}": [name for _, name in LAST] for index in range(songs)})
                 finish(mine, finished(planned(mine, recipe)))
-            pairs = [(seconds(peer, *options), seconds(mine, *ours, *options)) for _ in range(arguments.runs)]
-            theirs, taken = (min(side) for side in zip(*pairs, strict=True))
+            runs = [[seconds(folder, *options) for folder, options in both] for _ in range(arguments.runs)]
+            other, taken = (min(side) for side in zip(*runs, strict=True))
             jobs = songs * len(STAGES) + 1
-            rows.append([songs, recipe, jobs, what, f"{theirs:.2f}", f"{taken:.2f}", f"{taken / theirs:.2f}"])
+            rows.append([songs, recipe, jobs, what, f"{other:.2f}", f"{taken:.2f}", f"{taken / other:.2f}"])
             print(*rows[-1], flush=True)
         shutil.rmtree(scratch)
-    text = tables.table(["songs", "recipe", "jobs", "what", "trivial, s", "unbraid, s", "ratio"], rows)
+    text = tables.table(["songs", "recipe", "jobs", "what", "other, s", "unbraid, s", "ratio"], rows)
     tables.publish("planning", f"{text}\n\n{environment.describe()}", arguments.write)
 
 
