@@ -9,6 +9,7 @@ import os
 import platform
 import secrets
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -55,9 +56,12 @@ def leased(store: Path, *, but: str = "", tidy: bool = False) -> set[str]:
     those of the dead. Raises: OSError."""
     place = store / "runs"
     found: set[str] = set()
-    paths = list(place.glob("*.json")) if place.is_dir() else []
-    now = _now(place) if paths else 0.0
-    for path in paths:
+    if not place.is_dir():
+        return found
+    now = _now(
+        place
+    )  # first: where a network file system remembers what is in a folder, putting something there corrects it
+    for path in place.glob("*.json"):
         try:
             lease, age = read_json(path), now - path.stat().st_mtime
         except FileNotFoundError:
@@ -92,7 +96,10 @@ def _machine() -> str:
 def _now(folder: Path) -> float:
     """The time as the store's file system has it: clocks of machines differ."""
     probe = folder / f".{secrets.token_hex(4)}"
-    probe.touch()
+    try:
+        probe.touch()
+    except OSError:  # nothing can be removed from such a store: here somebody only looks
+        return time.time()
     try:
         return probe.stat().st_mtime
     finally:

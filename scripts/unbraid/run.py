@@ -48,7 +48,7 @@ class Run:
 
     def _check(self, complete: Iterable[str]) -> None:
         gone, limit = list(complete), time.monotonic() + PATIENCE
-        while gone := [key for key in gone if not (self._store / "stems" / key / store.MANIFEST).is_file()]:
+        while gone := [key for key in gone if not store.there(self._store, key)]:
             if time.monotonic() > limit:
                 if self._lease:
                     self._lease.end()

@@ -81,6 +81,16 @@ def test_a_run_shows_signs_of_life(tmp_path, monkeypatch):
     lease.end()
 
 
+def test_leases_can_be_read_where_nothing_can_be_written(tmp_path, monkeypatch):
+    elsewhere(tmp_path, 0)
+
+    def refused(path):
+        raise PermissionError
+
+    monkeypatch.setattr(leases.Path, "touch", refused)
+    assert leased(tmp_path) == {"far"}
+
+
 def test_a_lease_that_cannot_be_read_stops_whoever_would_remove(tmp_path):
     elsewhere(tmp_path, 0).write_text("{")
     with pytest.raises(OSError, match="may be the lease of a run at work"):

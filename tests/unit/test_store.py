@@ -197,6 +197,21 @@ def test_a_key_that_is_there_already_stays_and_one_that_is_half_there_is_replace
     assert list((place / "removed").iterdir()) == list((place / "incoming").iterdir()) == []
 
 
+def test_a_key_that_is_there_already_stays_also_where_the_file_system_only_says_that_it_failed(tmp_path, monkeypatch):
+    place = tmp_path / "store"
+    store.publish(place, "a", making(tmp_path / "1", "first"))
+
+    def fails(*given):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(store.os, "rename", fails)
+    store.publish(place, "a", making(tmp_path / "2", "second"))
+    assert published(place, "a") == "first"
+    with pytest.raises(PermissionError):
+        store.publish(place, "b", making(tmp_path / "3"))
+    assert list((place / "incoming").iterdir()) == []
+
+
 def test_a_store_that_cannot_take_a_key_says_so_and_keeps_nothing_of_it(tmp_path, monkeypatch):
     (tmp_path / "store/stems").mkdir(parents=True)
 
