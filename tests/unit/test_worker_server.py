@@ -7,6 +7,8 @@ import shutil
 import socket
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ import soundfile
 import torch
 from demucs.htdemucs import HTDemucs
 
+from stages_by_hand import REFERENCE
 from test_upstream_parity import tiny_model
+from unbraid.backends import joint
 from unbraid.errors import UnbraidError
 from unbraid.worker import client, protocol, server, task
 from unbraid.worker.owner import Owner
@@ -121,6 +125,68 @@ def test_an_error_is_the_jobs_own_and_the_worker_serves_on(tiny, slot, tmp_path)
         ):
             ask(slot, {**good, "index": 5})
         ask(slot, good)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """How often the network is still to fail, in a list. What it computes first waits until both songs are there."""
+    left, both = [1], threading.Barrier(2)
+    real = task.load_session
+
+    def load(given):
+        session = real(given)
+        stream = session.stream
+
+        def fails(one, shown):
+            for item in shown:
+                if left[0]:
+                    left[0] -= 1
+                    raise RuntimeError("out of sorts")
+                yield item
+
+        session.stream = lambda one, shown: stream(one, fails(one, shown))
+        return session
+
+    monkeypatch.setattr(task, "load_session", load)
+    submit = joint.Joint.submit
+
+    def together(self, *chunk):
+        with suppress(threading.BrokenBarrierError):
+            both.wait(20)
+            both.abort()
+        return submit(self, *chunk)
+
+    monkeypatch.setattr(joint.Joint, "submit", together)
+    return left
+
+
+def test_songs_whose_network_fails_are_tried_once_more_each_by_itself(tiny, slot, tmp_path, failing, caplog):
+    logging.getLogger("unbraid").propagate = True
+    settings = {**REFERENCE, "precision": "fast"}
+    songs = [a_task(tmp_path / name, *tiny, seed=seed, settings=settings) for seed, name in enumerate(("a", "b"))]
+    failing[0] = 0
+    for one in songs:
+        client.separate(one, warm=False)
+    alone = [stems(one) for one in songs]
+    for one in songs:
+        Path(one["stems"]).unlink()
+    failing[0] = 1
+    with serving(slot.socket), ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(ask, slot, one) for one in songs]:
+            done.result()
+    assert [stems(one) for one in songs] == alone
+    told = [record.message for record in caplog.records if record.filename == "client.py"]
+    assert told.count("The network failed (out of sorts); trying this song once more, by itself.") == 2
+
+
+def test_a_song_whose_network_fails_by_itself_too_has_the_error(tiny, slot, tmp_path, failing):
+    failing[0] = 99
+    songs = [a_task(tmp_path / name, *tiny, settings={**REFERENCE, "precision": "fast"}) for name in ("a", "b")]
+    with serving(slot.socket), ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(ask, slot, one) for one in songs]:
+            with pytest.raises(UnbraidError, match="An unexpected RuntimeError: out of sorts"):
+                done.result()
+    assert failing[0] == 96
 
 
 def test_another_user_is_refused(tiny, slot, tmp_path, monkeypatch):

@@ -174,6 +174,24 @@ def test_a_session_whose_network_failed_is_offered_to_nobody(loaded):
         assert second is not first
 
 
+def test_a_task_that_is_to_be_alone_has_a_session_that_nobody_else_ever_has(loaded):
+    kept, entered = Sessions(), Event()
+
+    def use():
+        with kept.of("A", wanted) as session:
+            entered.set()
+            return session
+
+    with ThreadPoolExecutor(1) as pool:
+        with kept.of("A", wanted) as first:
+            pass
+        with kept.of("A", wanted, alone=True) as second:
+            waiting = pool.submit(use)
+            assert not entered.wait(0.2)
+        assert len({first, second, waiting.result()}) == 3
+    assert not second.open
+
+
 def test_a_session_that_cannot_rest_holds_up_nobody(loaded, monkeypatch):
     kept = Sessions()
 

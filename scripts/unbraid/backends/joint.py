@@ -19,6 +19,10 @@ GLANCE = 0.5  # seconds between looks at whether a song that waits is still want
 TICK = 0.02  # seconds without a chunk after which the session is told that nothing comes for now
 
 
+class NetworkFailed(Exception):
+    """The session has ended, by what is this error's cause, in whichever song: it may not be the fault of this one."""
+
+
 @dataclass(eq=False)
 class Waiting:
     """A chunk in the line, of a song with these statistics."""
@@ -66,11 +70,11 @@ class Joint:
             self._guests -= 1
 
     def submit(self, one: Pass, statistics: Statistics, audio: Audio) -> Future[Audio]:
-        """The coming output of a chunk. Raises: what has ended the session, in whichever song."""
+        """The coming output of a chunk. Raises: NetworkFailed, and so may the output."""
         waiting = Waiting(one, statistics, audio)
         with self._changed:
             if self._error:
-                raise self._error
+                raise NetworkFailed from self._error
             if self._closed:
                 raise RuntimeError("the session is closed")
             self._line.append(waiting)
@@ -103,7 +107,9 @@ class Joint:
                 lost = [*self._flying, *told]
                 self._line.clear()
             for waiting in lost:
-                waiting.output.set_exception(error)
+                failed = NetworkFailed()
+                failed.__cause__ = error
+                waiting.output.set_exception(failed)
 
     def _first(self) -> Waiting | None:
         """The first of the line, where it stays, once there is one; None in the end."""

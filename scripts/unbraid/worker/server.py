@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +161,17 @@ class Server:
 
     def _run(self, task: dict[str, Any], voice: Voice) -> None:
         with self._lock:  # torch comes with it: when the job already knows that somebody is there
+            from unbraid.backends.joint import NetworkFailed
             from unbraid.worker import task as here
             from unbraid.worker.sessions import Sessions
 
             self._sessions = self._sessions or Sessions()
-        with self._sessions.of(task, voice.check) as session:
-            here.run(task, session, lambda seconds, label: Relay(voice, seconds, label))
+        for alone in (False, True):
+            try:
+                with self._sessions.of(task, voice.check, alone=alone) as session:
+                    return here.run(task, session, partial(Relay, voice))
+            except NetworkFailed as failed:
+                log.warning("The network failed (%s); trying this song once more, by itself.", failed.__cause__)
 
     def _fail(self, voice: Voice, error: UnbraidError) -> None:
         told = {"what": error.what, "remedy": error.remedy, "stage": error.stage, "song": error.song}

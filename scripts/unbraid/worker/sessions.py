@@ -24,12 +24,13 @@ class Sessions:
         self._joint: Joint | None = None
 
     @contextmanager
-    def of(self, wanted: task.Task, check: Callable[[], None]) -> Iterator[Session]:
+    def of(self, wanted: task.Task, check: Callable[[], None], *, alone: bool = False) -> Iterator[Session]:
         """A session for the task, as long as the block.
 
-        check: raises when the task is not wanted any more; called now and then while it waits.
+        check: raises when the task is not wanted any more; called now and then while it waits. alone: a new session, that no
+        other task ever has.
         """
-        session = self._enter(wanted, check)
+        session = self._enter(wanted, check, alone)
         try:
             yield session
         finally:
@@ -54,12 +55,15 @@ class Sessions:
         if session is not None:
             session.close()
 
-    def _enter(self, wanted: task.Task, check: Callable[[], None]) -> Session:
+    def _enter(self, wanted: task.Task, check: Callable[[], None], alone: bool) -> Session:
         """When all earlier tasks have their session and none of them minds; by one task at a time."""
         key, me = task.session_key(wanted), object()
 
+        def shared() -> bool:
+            return not alone and self._joint is not None and self._joint.works and key == self._key
+
         def free() -> bool:
-            return self._line[0] is me and (self._shared(key) or not self._users)
+            return self._line[0] is me and (shared() or not self._users)
 
         with self._changed:
             self._line.append(me)
@@ -67,12 +71,12 @@ class Sessions:
             with self._changed:
                 while not self._changed.wait_for(free, GLANCE):
                     check()
-                joint = self._joint if self._shared(key) else None
+                joint = self._joint if shared() else None
                 if joint:
                     self._users += 1
                     return joint.guest(check)
             # Nobody uses it, and nobody can before this task leaves the line.
-            session = self._loaded(key, wanted)
+            session = self._loaded(key, wanted, alone)
             with self._changed:
                 self._users += 1
             return self._joint.guest(check) if self._joint else session
@@ -81,14 +85,11 @@ class Sessions:
                 self._line.remove(me)
                 self._changed.notify_all()
 
-    def _shared(self, key: str) -> bool:
-        return self._joint is not None and self._joint.works and key == self._key
-
-    def _loaded(self, key: str, wanted: task.Task) -> Session:
+    def _loaded(self, key: str, wanted: task.Task, alone: bool) -> Session:
         broken = self._joint is not None and not self._joint.works
-        if self._session is None or key != self._key or broken:
+        if self._session is None or key != self._key or broken or alone:
             self.close()
             self._session = task.load_session(wanted)
-            self._joint = Joint(self._session) if self._session.joint else None
-            self._key = key
+            self._joint = Joint(self._session) if self._session.joint and not alone else None
+            self._key = "" if alone else key
         return self._session
