@@ -88,8 +88,8 @@ def test_idle_workers_end_and_a_dead_ones_socket_holds_up_nobody(tiny, run, tmp_
     assert list(run.glob("*.sock")) == []
 
 
-def killer(times):
-    """Stands for the progress; kills the worker that shows it, so many times."""
+def killer(times, how=signal.SIGKILL):
+    """Stands for the progress; sends the worker that shows it this signal, so many times."""
 
     class Killer:
         left = times
@@ -101,7 +101,7 @@ def killer(times):
             if Killer.left:
                 Killer.left -= 1
                 for worker in workers(Path.cwd()):
-                    worker.kill()
+                    worker.send_signal(how)
 
         def close(self):
             pass
@@ -147,6 +147,19 @@ def test_a_worker_that_stands_still_is_not_waited_for(tiny, run, tmp_path, monke
         assert len(workers(tmp_path)) == 2
     finally:
         still.kill()
+
+
+def test_a_worker_that_falls_silent_at_its_task_is_ended_so_that_it_writes_nothing_later(
+    tiny, run, tmp_path, monkeypatch, caplog
+):
+    wanted = a_task(tmp_path / "a", *tiny, seconds=8)
+    monkeypatch.setattr(client, "Progress", killer(1, signal.SIGSTOP))
+    monkeypatch.setattr(client, "SILENCE", 2.0)
+    monkeypatch.setattr(client.log, "propagate", True)
+    client.separate(wanted, warm=True)
+    assert caplog.text.count("did not answer (timed out); trying once more with a fresh one.") == 1
+    assert len(workers(tmp_path)) == 1
+    assert Path(wanted["report"]).exists()
 
 
 def test_jobs_at_a_time_whose_chunks_go_together_have_one_worker_whatever_becomes_of_it(

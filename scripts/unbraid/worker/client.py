@@ -89,6 +89,7 @@ class Worker:
         self.log = LOGS / f"{model}.{slot.number}.log"
         self._slot = slot
         self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._met: tuple[int, int] | None = None  # its socket, as it was when this job last used it
 
     def ask(self, task: Task, *, afresh: bool = False) -> None:
@@ -97,6 +98,11 @@ class Worker:
         with connection:
             try:
                 self._follow(connection, said, task)
+            except TimeoutError as error:
+                # It may come to itself when somebody else is at the same files.
+                with suppress(OSError):
+                    os.kill(self._pid, signal.SIGKILL)
+                raise Died(f"did not answer ({error})") from error
             except OSError as error:
                 raise Died(self._end(f"did not answer ({error})")) from error
             except KeyboardInterrupt:
@@ -176,7 +182,8 @@ class Worker:
         except BaseException:
             connection.close()
             raise
-        log.info("Worker %d (%s) takes the task.", greeting["worker"], self.model)
+        self._pid = greeting["worker"]
+        log.info("Worker %d (%s) takes the task.", self._pid, self.model)
         return connection, said
 
     def _follow(self, connection: socket.socket, said: Iterator[dict[str, Any]], task: Task) -> None:
