@@ -52,7 +52,7 @@ def lines(
         if one.job[0] == "separate":
             parts[one.job[1]].append(one)
     separate = [one for jobs in parts.values() for one in jobs]
-    loaded: set[str] = set()
+    ready: dict[str, float] = {}  # when a worker had loaded each model
     for work, jobs in parts.items():
         made = plan.works[work]
         written = manifest(made.key)
@@ -65,11 +65,15 @@ def lines(
         if share_of(plan, made, machine, config).joint:
             computed *= sum(_alone(job, separate) for job in jobs) / sum(job.seconds for job in jobs)
         found.append(_network(made.model.name, made.segments.count, computed, written, machine.gpu))
-        # The first job of a run also waits for the network to be loaded, which the others then have.
-        model, warm = made.model.name, config.worker and registry.find(made.model.backend).warm
-        loads = not warm or model not in loaded
-        loaded.add(model)
-        found.append(_line("load" if loads else "start", model, 1, besides / (1 if warm and loads else len(jobs))))
+        # The first job of a run also waits for the network to be loaded; so do those that begin meanwhile, and tell nothing.
+        model, begun = made.model.name, min(job.begun for job in jobs)
+        if not (config.worker and registry.find(made.model.backend).warm):
+            found.append(_line("load", model, 1, besides / len(jobs)))
+        elif model not in ready:
+            ready[model] = begun + besides
+            found.append(_line("load", model, 1, besides))
+        elif begun >= ready[model]:
+            found.append(_line("start", model, 1, besides / len(jobs)))
     return [line for group in _by_kind(found) for line in _spread(group)]
 
 
