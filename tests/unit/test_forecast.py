@@ -139,3 +139,17 @@ def test_songs_that_were_computed_together_count_as_one_after_another(tmp_path):
     settings = plan.works[first.job[1]].settings
     together, apart = (one.network(MODEL, settings, gpu=False).cost.of(10) for one in (known, alone))
     assert together == pytest.approx(apart, rel=0.15)
+
+
+def test_a_job_that_waited_for_the_network_to_be_loaded_tells_nothing_of_what_the_next_one_will_wait(tmp_path):
+    config, plan, wanted = plan_of(tmp_path, {"a": 60, "b": 60})
+    ran, manifests = truth(plan, workload.planned(plan, wanted, ()))
+    first, second = (one for one in ran if one.job[0] == "separate")
+
+    def stages(second_begun):
+        late = dataclasses.replace(second, begun=second_begun)
+        return [line["stage"] for line in measured.lines(plan, [first, late], 3.0, manifests.get, config, HERE)]
+
+    assert "start" not in stages(first.begun + LOAD / 2)
+    assert stages(first.begun + first.seconds).count("start") == 1
+    assert stages(first.begun + LOAD / 2).count("load") == 1
