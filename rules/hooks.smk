@@ -16,8 +16,9 @@ onstart:
     # are limited by its cores.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    jobs = list(workflow.dag.needrun_jobs())
     try:
-        this_run.begin(published_by(workflow.dag.needrun_jobs()))
+        this_run.begin(published_by(jobs), songs=any(map(job_of, jobs)))
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
     expect()

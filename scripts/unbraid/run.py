@@ -24,13 +24,16 @@ class Run:
         self._store = Path(config.store)
         self._lease: Lease | None = None
 
-    def begin(self, coming: Collection[str]) -> None:
+    def begin(self, coming: Collection[str], *, songs: bool) -> None:
         """Take the working directory and lease the keys. Raises: UnbraidError when that cannot be, or a key has just gone.
 
-        coming: the keys that this run is to put into the store, which it then must be able to.
+        coming: the keys that this run is to put into the store, which it then must be able to. songs: whether it is to do
+        anything for songs; else it needs no key, such as one that only cleans.
         """
         lock.hold(Path(".snakemake/unbraid.lock"))
-        made: dict[str, Separation | PlannedEnsemble] = {**self._plan.separations, **self._plan.ensembles}
+        made: dict[str, Separation | PlannedEnsemble] = {}
+        if songs:
+            made = {**self._plan.separations, **self._plan.ensembles}
         complete = sorted(key for key, one in made.items() if one.complete)
         try:
             self._lease = Lease(self._store, made)

@@ -46,7 +46,7 @@ def complete_in(store: Path) -> Callable[[str, tuple[str, ...]], bool]:
 
     def complete(key: str, stems: tuple[str, ...]) -> bool:
         folder = store / "stems" / key
-        return all((folder / name).is_file() for name in (MANIFEST, *(f"{stem}.wav" for stem in stems)))
+        return there(store, key) and all((folder / f"{stem}.wav").is_file() for stem in stems)
 
     return complete
 

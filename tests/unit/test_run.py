@@ -37,7 +37,7 @@ def test_a_run_leases_what_it_needs_and_tells_its_jobs_what_was_there(tmp_path):
     keep(tmp_path / "store", "old")
     one = made(tmp_path)
     assert run_note.reused() == set()
-    one.begin(["new"])
+    one.begin(["new"], songs=True)
     assert leased(tmp_path / "store") == {"old", "new"}
     assert run_note.reused() == {"old"}
     one.end(["song"])
@@ -46,16 +46,23 @@ def test_a_run_leases_what_it_needs_and_tells_its_jobs_what_was_there(tmp_path):
     assert (entry.song, entry.hits) == ("song", 1)
 
 
+def test_a_run_that_does_nothing_for_songs_needs_no_key(tmp_path):
+    one = made(tmp_path, complete=("gone",))
+    one.begin([], songs=False)
+    assert leased(tmp_path / "store") == set()
+    one.end([])
+
+
 def test_a_key_that_went_while_the_run_was_planned_is_an_error_before_it_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "PATIENCE", 0.2)
     with pytest.raises(UnbraidError, match=r"removed from the store .* Run again"):
-        made(tmp_path).begin(["new"])
+        made(tmp_path).begin(["new"], songs=True)
     assert leased(tmp_path / "store") == set()
 
 
 def test_a_key_that_its_remover_puts_back_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(run.time, "sleep", lambda seconds: keep(tmp_path / "store", "old"))
-    made(tmp_path).begin(["new"])
+    made(tmp_path).begin(["new"], songs=True)
 
 
 def test_what_a_killed_run_left_of_finished_keys_is_deleted(tmp_path):
@@ -64,7 +71,7 @@ def test_what_a_killed_run_left_of_finished_keys_is_deleted(tmp_path):
     needed = [tmp_path / "work" / path for path in ("stems/new", "separated/work-new", "segments/segments-new")]
     for path in (*left, *needed):
         path.mkdir(parents=True)
-    made(tmp_path).begin(["new"])
+    made(tmp_path).begin(["new"], songs=True)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in needed)
 
@@ -78,18 +85,18 @@ def test_a_store_that_cannot_be_written_serves_a_run_that_puts_nothing_there(tmp
     monkeypatch.setattr(run, "Lease", refuse)
     said = []
     one = made(tmp_path, said=said)
-    one.begin([])
+    one.begin([], songs=True)
     one.end(["song"])
     assert said == []
     with pytest.raises(UnbraidError, match=r"cannot be written \(Permission denied\), and 1 keys that this run needs"):
-        made(tmp_path).begin(["new"])
+        made(tmp_path).begin(["new"], songs=True)
 
 
 def test_a_store_that_fails_in_the_end_is_a_warning(tmp_path, monkeypatch):
     keep(tmp_path / "store", "old")
     said = []
     one = made(tmp_path, said=said)
-    one.begin(["new"])
+    one.begin(["new"], songs=True)
     monkeypatch.setattr(store, "record", refuse)
     one.end(["song"])
     assert "could not be kept in order" in said[0]
@@ -99,7 +106,7 @@ def test_limits_are_kept_in_the_end(tmp_path):
     keep(tmp_path / "store", "old", {"vocals.wav": 10**6})
     said = []
     one = made(tmp_path, said=said, store_limit="1kB")
-    one.begin(["new"])
+    one.begin(["new"], songs=True)
     one.end([])
     assert said == []
     one.end(["song"])
