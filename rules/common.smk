@@ -9,6 +9,7 @@ from snakemake.io import PeriodicityDetector
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from unbraid import keys, shares, targets
+from unbraid.audio import formats
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
@@ -51,7 +52,7 @@ wildcard_constraints:
     song=r".+",
     key=rf"[\w.-]*{keys.pattern()}",
     part=r"\d+",
-    format="wav|flac",
+    format="|".join(formats.FORMATS),
 
 
 def nothing_unless_afresh():
@@ -263,7 +264,7 @@ def song_facts(song):
         "sha256": planned.mix.sha256,
         "start": planned.mix.start,
         "end": planned.mix.end,
-        "stems": delivered_files(song, settings.format),
+        "stems": delivered_files(song),
         "haves": have_facts(song),
         "expressions": planned.expressions,
     }

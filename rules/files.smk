@@ -53,17 +53,18 @@ def awaited_file(source):
     return kept_file(source.key)
 
 
-def delivered_files(song, file_format):
-    return {
-        stem: f"{RESULTS}/{song}/{stem}.{file_format}"
-        for stem in plan.songs[song].stems
-    }
+def is_lossy(file_format):
+    return formats.FORMATS[file_format].lossy
+
+
+def delivered_files(song):
+    made = plan.songs[song]
+    return {stem: f"{RESULTS}/{song}/{stem}.{made.format}" for stem in made.stems}
 
 
 def delivery_file(song):
-    return (
-        f"{WORK}/delivered/{song}/{settings.format}.{plan.songs[song].recipe.name}.json"
-    )
+    made = plan.songs[song]
+    return f"{WORK}/delivered/{song}/{made.format}.{made.recipe.name}.json"
 
 
 def songs_of(recipe):
@@ -102,7 +103,7 @@ def preview_input(wildcards):
 
 
 def song_targets(song):
-    delivered = delivered_files(song, settings.format)
+    delivered = delivered_files(song)
     return [
         *delivered.values(),
         *preview_files(song),

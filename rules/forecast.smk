@@ -54,7 +54,7 @@ def warnings_for(jobs, expected):
 @functools.cache
 def planned():
     known = known_speeds()
-    done = plan_table.delivered(plan, wanted, settings.format)
+    done = plan_table.delivered(plan, wanted)
     jobs = workload.planned(plan, wanted, done)
     return jobs, done, known, expected_of(jobs, wanted, known)
 

@@ -13,5 +13,6 @@ with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config
         {Path(path).stem: Path(path) for path in snakemake.output.stems},
         Path(snakemake.output.report),
         bit_depth=params.bit_depth,
+        bitrate=params.bitrate,
         clip=params.clip,
     )

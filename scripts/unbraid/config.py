@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from unbraid.audio import formats
 from unbraid.backends import registry
 from unbraid.errors import UnbraidError, suggest
 
@@ -48,6 +49,9 @@ TEXT = (
 )
 
 
+LOWEST = 32_000  # bits a second
+
+
 class Config(BaseModel):
     """What a run is asked for. Threads, memory, cores and partitions belong to profiles, not here."""
 
@@ -65,14 +69,23 @@ class Config(BaseModel):
     prompts: str = Field(
         "", description="what the prompted steps of the recipe look for, in their order, separated by `;`"
     )
-    format: Literal["wav", "flac"] = Field("wav", description="format of the files that `all` delivers: wav or flac")
+    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a", "same"] = Field(
+        "wav",
+        description="format of the files that `all` delivers: wav, flac, mp3, ogg, opus, m4a, or same as the song's",
+    )
     bit_depth: Literal["auto", "16", "24", "float"] = Field(
         "auto",
         description="auto (the source's; 24 for lossy sources; float as soon as a stem passes full scale), 16, 24, float",
     )
+    bitrate: str = Field(
+        "auto",
+        pattern=r"^(auto|\d{1,3}k)$",
+        description="of mp3, ogg, opus and m4a: auto (the best variable one of mp3 and ogg; 192k of opus, 256k of m4a), or"
+        " as 192k (constant in mp3, about that in the others)",
+    )
     clip: Literal["scale", "error", "clip"] = Field(
         "scale",
-        description="what an integer bit depth does with samples over full scale: scale (all stems alike), error, clip",
+        description="what all formats but float wav do with samples over full scale: scale (all stems alike), error, clip",
     )
     shifts: Annotated[int, Field(ge=0, le=100)] | None = Field(
         None, description="number of seeded random shifts to average; overrides the preset's"
@@ -128,6 +141,11 @@ class Config(BaseModel):
         "info", description="how much jobs write to their logs"
     )
 
+    @property
+    def bits_a_second(self) -> int | None:
+        """The bitrate as a number; None for `auto`."""
+        return None if self.bitrate == "auto" else 1000 * int(self.bitrate.removesuffix("k"))
+
 
 def load(raw: dict[str, Any]) -> Config:
     """Check a parsed configuration.
@@ -147,6 +165,8 @@ def load(raw: dict[str, Any]) -> Config:
         problems = {str(item["loc"][0]): item for item in error.errors()}
         what = "; ".join(_problem(key, item) for key, item in problems.items())
         raise UnbraidError(f"The configuration is wrong: {what}.", remedy="See config/README.md.") from None
+    if config.bitrate != "auto" and config.format in formats.FORMATS:
+        _check_bitrate(config.format, config.bits_a_second or 0)
     if (config.format, config.bit_depth) == ("flac", "float"):
         raise UnbraidError(
             "The configuration is wrong: FLAC cannot hold float samples.",
@@ -162,6 +182,15 @@ def load(raw: dict[str, Any]) -> Config:
             remedy="Lower segment_min or raise segment_max.",
         )
     return config
+
+
+def _check_bitrate(name: str, bitrate: int) -> None:
+    highest = formats.FORMATS[name].highest
+    if highest and not LOWEST <= bitrate <= highest:
+        raise UnbraidError(
+            f"The configuration is wrong: a bitrate of {bitrate // 1000}k is none for {name}.",
+            remedy=f"Give one from {LOWEST // 1000}k to {highest // 1000}k.",
+        )
 
 
 def _expand(key: str, value: Any) -> Any:

@@ -76,7 +76,7 @@ def forecast(
             mine.separating = _sum(mine.separating, loads * (speeds.least("load", made.model.name) or 0.0))
             loaded.add(made.model.name)
         elif job[0] in MEASURED:
-            kind, units = workload.size(plan, job, config.format)
+            kind, units = workload.size(plan, job)
             cost = speeds.cost(job[0], kind)
             mine.around = _sum(mine.around, cost.of(units) if cost else None)
         mine.stored += workload.stored(plan, job)

@@ -45,7 +45,7 @@ def lines(
     found = [_line("run", "", 1, starting)]
     for one in given:
         if one.job[0] in MEASURED:
-            kind, units = workload.size(plan, one.job, config.format)
+            kind, units = workload.size(plan, one.job)
             found.append(_line(one.job[0], kind, units, one.seconds))
     parts: dict[str, list[Ran]] = defaultdict(list)
     for one in given:

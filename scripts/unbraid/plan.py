@@ -7,9 +7,11 @@ asked, one look into the store per key.
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from unbraid import have, keys
+from unbraid.audio import formats
 from unbraid.backends import registry
 from unbraid.catalogue import Model
 from unbraid.config import Config
@@ -107,11 +109,13 @@ class PlannedSong:
     """A song with its recipe compiled into files.
 
     separations, ensembles: those that it needs, by step. stems: the sources of each. haves: the stems that were given.
+    format: of its delivered files, where a target does not name another.
     """
 
     song: Song
     recipe: Recipe
     preset: str
+    format: str
     mix: Mix
     separations: dict[str, Separation]
     ensembles: dict[str, PlannedEnsemble]
@@ -217,7 +221,8 @@ class Planner:
             stem: (Source(1, haves[stem].key, HAVE),) if stem in haves else _sources(linear, files)
             for stem, linear in recipe.stems.items()
         }
-        return PlannedSong(song, recipe, preset_name, mix, separations, ensembles, stems, haves)
+        file_format = formats.of(self.config.format, Path(song.path))
+        return PlannedSong(song, recipe, preset_name, file_format, mix, separations, ensembles, stems, haves)
 
     def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
         """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""

@@ -18,14 +18,14 @@ BORROWED = "Some of these speeds were measured on another machine (config/speeds
 UNKNOWN = "?"
 
 
-def delivered(plan: Plan, songs: Iterable[str], file_format: str, results: Path = Path("results")) -> set[str]:
+def delivered(plan: Plan, songs: Iterable[str], results: Path = Path("results")) -> set[str]:
     """The songs whose results are there already and are made of the keys that the plan has for them."""
-    return {song for song in songs if _is_delivered(plan, song, file_format, results / song)}
+    return {song for song in songs if _is_delivered(plan, song, results / song)}
 
 
-def _is_delivered(plan: Plan, song: str, file_format: str, folder: Path) -> bool:
+def _is_delivered(plan: Plan, song: str, folder: Path) -> bool:
     planned = plan.songs[song]
-    names = ["qc.json", *(f"{stem}.{file_format}" for stem in planned.stems)]
+    names = ["qc.json", *(f"{stem}.{planned.format}" for stem in planned.stems)]
     if not all(planned.kept.values()) or not all((folder / name).is_file() for name in names):
         return False
     try:

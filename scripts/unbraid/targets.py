@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from unbraid.audio.formats import FORMATS
 from unbraid.errors import UnbraidError, suggest
 from unbraid.plan import Plan
 
-FORMATS = ("wav", "flac")
 REPORTS = ("qc.json", "provenance.json")
 
 

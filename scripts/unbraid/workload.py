@@ -56,7 +56,7 @@ def _jobs(song: PlannedSong, name: str) -> dict[Job, None]:
     return {**jobs, ("preview", name): None}
 
 
-def size(plan: Plan, job: Job, file_format: str) -> tuple[str, float]:
+def size(plan: Plan, job: Job) -> tuple[str, float]:
     """The kind of a job's work, and how much it is: million samples that it reads or writes.
 
     For the stages around the network, whose time goes with that (a prompt counts 1); ("", 0) for others, and for songs of
@@ -80,7 +80,8 @@ def size(plan: Plan, job: Job, file_format: str) -> tuple[str, float]:
         ensemble = plan.ensembles[name]
         return ensemble.method, samples(plan.mixes[ensemble.mix]) * len(ensemble.members) / 1e6
     if stage == "deliver":
-        return file_format, samples(plan.songs[name].mix) * len(plan.songs[name].stems) / 1e6
+        song = plan.songs[name]
+        return song.format, samples(song.mix) * len(song.stems) / 1e6
     if stage == "report":
         return "", samples(plan.songs[name].mix) * (1 + len(plan.songs[name].stems)) / 1e6
     if stage == "prompt":

@@ -38,7 +38,8 @@ def test_numbers_may_come_as_text_as_the_command_line_gives_them():
     ("raw", "message"),
     [
         ({"devise": "cpu"}, "unknown key 'devise' (Did you mean 'device'?)"),
-        ({"format": "flak"}, "format='flak' is not allowed: format of the files that `all` delivers: wav or flac. Did you mean 'flac'?"),
+        ({"format": "flak"}, "format='flak' is not allowed: format of the files that `all` delivers: wav, flac, "),
+        ({"format": "flak"}, "or same as the song's. Did you mean 'flac'?"),
         ({"device": "gpu"}, "device='gpu' is not allowed"),
         ({"overlap": 1.0}, "overlap=1.0 is not allowed"),
         ({"segment_seconds": -1}, "segment_seconds=-1 is not allowed"),

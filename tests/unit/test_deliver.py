@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from unbraid.audio import wav
+from unbraid.audio.decode import Decoder
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
 from unbraid.stages.deliver import choose_bits, deliver, full_scale, quantise
@@ -71,7 +72,9 @@ def delivered(tmp_path, audio, extension="wav", bit_depth="auto", clip="scale", 
     write_json(tmp_path / "mix.json", {**source(frames=len(audio)), **song})
     outputs = {stem: tmp_path / "out" / f"{stem}.{extension}" for stem in ("loud", "soft")}
     stems = {"loud": [(1, tmp_path / "a.wav")], "soft": [(1, tmp_path / "a.wav"), (-1, tmp_path / "half.wav")]}
-    deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "report.json", bit_depth=bit_depth, clip=clip)
+    deliver(
+        stems, tmp_path / "mix.json", outputs, tmp_path / "report.json", bit_depth=bit_depth, bitrate=None, clip=clip
+    )
     read = {stem: soundfile.read(path, dtype="float32", always_2d=True) for stem, path in outputs.items()}
     assert all(rate == 48000 for _, rate in read.values())
     subtypes = {soundfile.info(path).subtype for path in outputs.values()}
@@ -149,3 +152,60 @@ def test_the_remedy_for_flac_over_full_scale_does_not_ask_flac_for_floats(tmp_pa
     loud = np.full((100, 2), 1.5, np.float32)
     with pytest.raises(UnbraidError, match="Set format=wav with bit_depth=float"):
         delivered(tmp_path, loud, extension="flac", clip="error")
+
+
+def test_sixteen_bits_of_a_song_that_has_more_are_dithered_the_same_way_every_time(tmp_path):
+    audio = np.full((70_000, 2), 100.25 / 32768, np.float32)
+    first, _, _, _ = delivered(tmp_path, audio, bit_depth="16", is_float=True)
+    again, _, _, _ = delivered(tmp_path, audio, bit_depth="16", is_float=True)
+    assert np.array_equal(first, again)
+    error = first * 32768 - 100.25
+    assert abs(error.mean()) < 0.01  # undithered it would be -0.25
+    assert error.std() == pytest.approx(0.5, abs=0.01)  # of the noise, 1/sqrt(6), and of rounding, 1/sqrt(12)
+    plain, _, _, _ = delivered(tmp_path, audio, bit_depth="16")
+    assert np.unique(plain * 32768).tolist() == [100]
+
+
+@pytest.mark.parametrize("extension", ["mp3", "opus", "m4a", "ogg"])
+def test_lossy_formats_hold_nothing_over_full_scale_and_say_what_was_done(tmp_path, extension):
+    song = [(1, tmp_path / "a.wav")]
+    with wav.create(tmp_path / "a.wav", 48000, 2) as file:
+        file.write(noise(1.5, 48000))
+    write_json(tmp_path / "mix.json", source(frames=48000))
+    outputs = {"loud": tmp_path / f"loud.{extension}"}
+
+    def report(clip):
+        deliver(
+            {"loud": song},
+            tmp_path / "mix.json",
+            outputs,
+            tmp_path / "r.json",
+            bit_depth="16",
+            bitrate=64_000,
+            clip=clip,
+        )
+        return read_json(tmp_path / "r.json")
+
+    scaled, clipped = report("scale"), report("clip")
+    assert scaled["gain"] == pytest.approx(1 / 1.5, rel=1e-4)
+    assert (scaled["clipped_by_delivery"], scaled["bit_depth"], scaled["bitrate"]) == ({"loud": 0}, None, 64_000)
+    assert clipped["clipped_by_delivery"]["loud"] == np.count_nonzero(np.abs(noise(1.5, 48000)) > 1)
+    with pytest.raises(UnbraidError, match=f"which {extension} cannot hold"):
+        report("error")
+
+
+def test_a_format_that_lacks_the_songs_rate_gets_the_nearest_and_the_log_says_so(tmp_path, caplog):
+    logging.getLogger("unbraid").propagate = True
+    with wav.create(tmp_path / "a.wav", 96000, 1) as file:
+        file.write(noise(0.5, 96000)[:, :1])
+    write_json(tmp_path / "mix.json", source(frames=96000, rate=96000, channels=1))
+    for extension, rate in (("mp3", 48000), ("m4a", 96000)):
+        outputs = {"a": tmp_path / f"a.{extension}"}
+        stems = {"a": [(1, tmp_path / "a.wav")]}
+        deliver(
+            stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth="auto", bitrate=None, clip="scale"
+        )
+        with Decoder(outputs["a"]) as decoder:
+            assert (decoder.rate, sum(map(len, decoder))) == (rate, rate)
+    assert caplog.text.count("resampled to") == 1
+    assert "mp3 holds no 96000 Hz: the stems are resampled to 48000 Hz." in caplog.text

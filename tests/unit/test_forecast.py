@@ -19,7 +19,7 @@ def truth(plan, jobs, engine="openvino", disturbed=1.0):
     """A made-up machine: what each job takes on it, and the manifest of each key, by key."""
     ran, manifests, begun, loaded = [], {}, 1000.0, False
     for stage, name in jobs:
-        seconds = JOB.get(stage, 0.0) + 0.02 * workload.size(plan, (stage, name), "wav")[1]
+        seconds = JOB.get(stage, 0.0) + 0.02 * workload.size(plan, (stage, name))[1]
         if stage == "separate":
             made = plan.works[name]
             length = plan.mixes[made.segments.mix].duration

@@ -54,17 +54,18 @@ def test_a_song_is_delivered_when_its_files_are_made_of_the_keys_of_the_plan(son
     deliver(plan, "a")
     deliver(plan, "b")  # whose key the store has lost
     _, plan, _ = plan_of(tmp_path, {}, recipe="identity")
-    assert plan_table.delivered(plan, wanted, "wav") == {"a"}
-    assert plan_table.delivered(plan, wanted, "flac") == set()
+    assert plan_table.delivered(plan, wanted) == {"a"}
+    _, flac, _ = plan_of(tmp_path, {}, recipe="identity", format="flac")
+    assert plan_table.delivered(flac, wanted) == set()
     assert [row[5] for row in plan_table.rows(plan, {"a": Expected(), "b": Expected()}, {"a"})] == [
         "delivered",
         "to run",
     ]
     deliver(plan, "a", stems={"copy": [[1, "another", "copy"]]})
-    assert plan_table.delivered(plan, wanted, "wav") == set()
+    assert plan_table.delivered(plan, wanted) == set()
     assert plan_table.rows(plan, {"a": Expected()}, set())[0][4:6] == ("1/1", "cached")
     Path("results/a/provenance.json").write_text("[")
-    assert plan_table.delivered(plan, wanted, "wav") == set()
+    assert plan_table.delivered(plan, wanted) == set()
 
 
 def test_the_notes_tell_totals_device_and_what_is_missing():

@@ -44,6 +44,7 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
         {
             "format": "wav",
             "bit_depth": 16,
+            "bitrate": None,
             "gain": gain,
             "clipped_by_delivery": clipped,
             "seconds": 0.5,

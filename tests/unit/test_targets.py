@@ -18,7 +18,7 @@ PLAN = SimpleNamespace(songs={"song": SONG, "live/song": SONG})
         ),
         ("results/live/song/vocals.wave", "Did you mean 'vocals.wav'?"),
         ("results/sogn/vocals.wav", "There is no song 'sogn' for results/sogn/vocals.wav. Did you mean 'song'?"),
-        ("results/song/vocals.mp3", "delivers no 'vocals.mp3'"),
+        ("results/song/vocals.mp4", "delivers no 'vocals.mp4'"),
     ],
 )
 def test_a_file_that_nothing_makes_is_an_error_with_the_nearest_name(target, message):

@@ -60,7 +60,7 @@ def test_a_song_in_the_models_format_is_linked_and_takes_nothing(tmp_path):
     _, plan, _ = plan_of(tmp_path, {"a": 1}, recipe="identity")
     (made,) = plan.songs["a"].separations.values()
     assert workload.passing(plan, ("segment", made.segments.key)) == 0
-    assert workload.size(plan, ("segment", made.segments.key), "wav")[0] == "as it is"
+    assert workload.size(plan, ("segment", made.segments.key))[0] == "as it is"
 
 
 @pytest.mark.parametrize(("depth", "size"), [("16", 2), ("24", 3), ("float", 4)])
@@ -73,8 +73,8 @@ def test_results_take_their_depth(songs, depth, size):
 def test_work_goes_with_the_samples_and_files_of_a_song(songs):
     _, plan, _ = songs
     (made,) = plan.songs["a"].separations.values()
-    assert workload.size(plan, ("convert", plan.songs["a"].mix.key), "wav") == ("", 0.08)
-    assert workload.size(plan, ("merge", made.key), "wav") == ("resampled", 0.08 * 4)
-    assert workload.size(plan, ("deliver", "a"), "flac") == ("flac", 0.08 * 5)
-    assert workload.size(plan, ("report", "b"), "flac") == ("", 0.16 * 6)
-    assert workload.size(plan, ("model", "htdemucs"), "flac") == ("", 0.0)
+    assert workload.size(plan, ("convert", plan.songs["a"].mix.key)) == ("", 0.08)
+    assert workload.size(plan, ("merge", made.key)) == ("resampled", 0.08 * 4)
+    assert workload.size(plan, ("deliver", "a")) == ("wav", 0.08 * 5)
+    assert workload.size(plan, ("report", "b")) == ("", 0.16 * 6)
+    assert workload.size(plan, ("model", "htdemucs")) == ("", 0.0)

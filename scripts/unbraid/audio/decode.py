@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _POSITIONED = frozenset(("flac", "ogg"))
 # Containers that may leave the size of plain PCM open, so that ffmpeg calls their last packet incomplete.
 _OPEN_ENDED = frozenset(("wav", "caf", "au"))
+_TIMED = frozenset(("mov,mp4,m4a,3gp,3g2,mj2",))
 _GAP = 0.02  # seconds
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")  # where mp3 files were joined together, tags lie between the frames
 
@@ -118,11 +119,12 @@ class Decoder:
 
     def _window(self) -> Iterator[Audio]:
         at = 0
-        for frame in self._all():
-            first, last = max(self._start - at, 0), int(min(self._end - at, frame.samples))
+        for frame, ends in _marked(self._all()):
+            count = self._shown(frame) if ends else frame.samples
+            first, last = max(self._start - at, 0), int(min(self._end - at, count))
             if first < last:
                 yield self._samples(frame)[first:last]
-            at += frame.samples
+            at += count
             if at >= self._end:
                 return
         if at <= self._start:
@@ -131,6 +133,12 @@ class Decoder:
                 f"{at / self.rate:.3f} s.",
                 remedy="Give an earlier start.",
             )
+
+    def _shown(self, frame: AudioFrame) -> int:
+        """Samples of the last frame that are the song's: MP4 files tell how long it lasts, the rest is filling."""
+        if self._source.container.format.name not in _TIMED or not frame.duration or frame.time_base is None:
+            return int(frame.samples)
+        return min(frame.samples, round(frame.duration * frame.time_base * frame.sample_rate))
 
     def _all(self) -> Iterator[AudioFrame]:
         assert self._first is not None
@@ -237,6 +245,15 @@ class Decoder:
                 f"{self._path} has {frame.layout.nb_channels} channels in an arrangement that cannot be mixed down.",
                 remedy="Mix it down to stereo first.",
             ) from error
+
+
+def _marked(frames: Iterator[AudioFrame]) -> Iterator[tuple[AudioFrame, bool]]:
+    """Each frame, and whether it is the last one."""
+    before = next(frames)
+    for frame in frames:
+        yield before, False
+        before = frame
+    yield before, True
 
 
 def _downmixer(rate: int) -> Callable[[AudioFrame], Audio]:

@@ -19,15 +19,16 @@ _RF64_AUTO_DOWNGRADE = 0x1210  # a command of libsndfile (sndfile.h) that soundf
 
 @contextmanager
 def create(
-    path: str | Path, rate: int, channels: int, subtype: str = "FLOAT", format: str = "RF64"
+    path: str | Path, rate: int, channels: int, subtype: str = "FLOAT", format: str = "RF64", **options: float
 ) -> Iterator[soundfile.SoundFile]:
     """A file to write blocks [frames, channels] to, whatever the name's extension says.
 
     With format "RF64" the file is a plain RIFF wav while it stays below 4 GiB, and RF64 (EBU Tech 3306) beyond that.
+    options: of soundfile.SoundFile.
     Raises: OSError when the disk is full or fails (libsndfile itself only says "system error").
     """
     open(path, "wb").close()  # says why it cannot be written, which libsndfile does not
-    with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as file:
+    with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format, **options) as file:
         if format == "RF64":
             # No PEAK chunk, which holds the time of day, so that equal audio is equal bytes: libsndfile 1.2.2 leaves it
             # out of RF64 by itself, and puts it in when its command SFC_SET_ADD_PEAK_CHUNK is used, even to say no.

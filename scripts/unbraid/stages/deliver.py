@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unbraid.audio import wav
-from unbraid.backends.session import Audio
+from unbraid.audio import encode
+from unbraid.audio.formats import FORMATS, nearest_rate
+from unbraid.audio.resample import resample, resampled_frames
+from unbraid.audio.wav import Audio
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing, write_json
 from unbraid.progress import Progress
@@ -29,45 +32,57 @@ def deliver(
     report: Path,
     *,
     bit_depth: str,
+    bitrate: int | None,
     clip: str,
 ) -> None:
-    """Compute each stem in float32 and write it as its file's extension says (wav or flac).
+    """Compute each stem in float32 and write it as its file's extension says (see `unbraid.audio.formats`).
 
-    stems, outputs: by stem name. mix_info: what convert said of the song. bit_depth, clip: as configured.
+    stems, outputs: by stem name. mix_info: what convert said of the song. bit_depth, clip: as configured. bitrate: in bits a
+    second, None for the format's best. A format that lacks the song's rate gets the nearest one that it has.
     Writes `report`: the bit depth used, the gain (1 unless `clip: scale` had to act), samples clipped per stem, and what
     convert said.
     Raises: UnbraidError for `clip: error` when a stem passes full scale.
     """
     begun = time.monotonic()
     song = read_json(mix_info)
-    file_format = next(iter(outputs.values())).suffix[1:]
-    peaks = {stem: _peak(combine(linear, song["frames"])) for stem, linear in stems.items()}
-    bits = choose_bits(bit_depth, file_format, song, max(peaks.values()))
+    name = next(iter(outputs.values())).suffix[1:]
+    lossy, rate = FORMATS[name].lossy, nearest_rate(name, song["rate"])
+    if rate != song["rate"]:
+        log.warning("%s holds no %d Hz: the stems are resampled to %d Hz.", name, song["rate"], rate)
+
+    def blocks(linear: Linear) -> Iterator[Audio]:
+        frames = resampled_frames(song["frames"], song["rate"], rate)
+        return resample(combine(linear, song["frames"]), song["rate"], rate, frames)
+
+    peaks = {stem: _peak(blocks(linear)) for stem, linear in stems.items()}
+    bits = None if lossy else choose_bits(bit_depth, name, song, max(peaks.values()))
     gain = 1.0
-    if bits is not None:
-        gain = _gain(peaks, bits, clip, file_format)
+    if bits is not None or lossy:
+        gain = _gain(peaks, bits, clip, name)
     clipped = {}
     for stem, linear in stems.items():
-        subtype = {None: "FLOAT", 16: "PCM_16", 24: "PCM_24"}[bits]
-        container = "FLAC" if file_format == "flac" else "RF64"
         clipped[stem] = 0
+        noise = dither(stem) if bits == 16 and reduces(song) else None
         with ExitStack() as files:
             partial = files.enter_context(replacing(outputs[stem]))
-            file = files.enter_context(wav.create(partial, song["rate"], song["channels"], subtype, container))
+            write = files.enter_context(
+                encode.create(partial, name, rate, song["channels"], bits=bits, bitrate=bitrate if lossy else None)
+            )
             progress = Progress(song["frames"] / song["rate"], stem)
-            for block in progress.of(combine(linear, song["frames"]), song["rate"]):
+            for block in progress.of(blocks(linear), rate):
                 scaled = block if gain == 1.0 else block * np.float32(gain)
-                samples, over = (scaled, 0) if bits is None else quantise(scaled, bits)
+                samples, over = _fitted(scaled, bits, noise, lossy=lossy)
                 clipped[stem] += over
-                file.write(samples)
+                write(samples)
     for stem, count in clipped.items():
         if count:
             log.warning("%s: %d samples passed full scale and were clipped (clip: clip).", stem, count)
     write_json(
         report,
         {
-            "format": file_format,
-            "bit_depth": bits or "float",
+            "format": name,
+            "bit_depth": None if lossy else bits or "float",
+            "bitrate": (bitrate or "auto") if lossy else None,
             "gain": gain,
             "clipped_by_delivery": clipped,
             "seconds": round(time.monotonic() - begun, 3),
@@ -100,14 +115,36 @@ def full_scale(bits: int) -> float:
     return 1 - 2.0 ** (1 - bits)
 
 
-def quantise(block: Audio, bits: int) -> tuple[NDArray[np.int16] | NDArray[np.int32], int]:
+def reduces(song: Mapping[str, Any]) -> bool:
+    """Whether 16 bits are fewer than the song has; of 16 bits the stems' own noise is enough, and identity stays exact."""
+    return bool(song["is_float"] or song["lossy"] or (song["bit_depth"] or 16) > 16)
+
+
+def dither(stem: str) -> np.random.Generator:
+    """The source of a stem's dither: the same noise every time, and another for each stem."""
+    return np.random.default_rng(zlib.crc32(stem.encode()))
+
+
+def limit(block: Audio) -> tuple[Audio, int]:
+    """Samples beyond full scale brought back to it, and how many there were: players of lossy formats do no less."""
+    limited = np.clip(block, -1.0, 1.0)
+    return limited, int(np.count_nonzero(limited != block))
+
+
+def quantise(
+    block: Audio, bits: int, noise: np.random.Generator | None = None
+) -> tuple[NDArray[np.int16] | NDArray[np.int32], int]:
     """Round to integers (16 bits as int16, 24 as int32 shifted up, as libsndfile takes them), and count those clipped.
 
     Full scale is 2^(bits-1), as in decoding, so that integer sources come back bit for bit; libsndfile's own
-    conversion scales by one less.
+    conversion scales by one less. noise: of dither, triangular, of two steps from end to end (Lipshitz, Wannamaker and
+    Vanderkooy 1992).
     """
     scale = 2 ** (bits - 1)
-    rounded = np.rint(block.astype(np.float64) * scale)
+    exact = block.astype(np.float64) * scale
+    if noise:
+        exact += noise.random(exact.shape) - noise.random(exact.shape)
+    rounded = np.rint(exact)
     limited = np.clip(rounded, -scale, scale - 1)
     over = int(np.count_nonzero(limited != rounded))
     if bits == 16:
@@ -115,21 +152,31 @@ def quantise(block: Audio, bits: int) -> tuple[NDArray[np.int16] | NDArray[np.in
     return limited.astype(np.int32) << (32 - bits), over
 
 
+def _fitted(
+    block: Audio, bits: int | None, noise: np.random.Generator | None, *, lossy: bool
+) -> tuple[NDArray[Any], int]:
+    """A block as its format takes it, and how many of its samples had to be clipped."""
+    if bits is not None:
+        return quantise(block, bits, noise)
+    return limit(block) if lossy else (block, 0)
+
+
 def _peak(blocks: Iterable[Audio]) -> float:
     return max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
 
 
-def _gain(peaks: Mapping[str, float], bits: int, clip: str, file_format: str) -> float:
-    limit = full_scale(bits)
+def _gain(peaks: Mapping[str, float], bits: int | None, clip: str, name: str) -> float:
+    highest = full_scale(bits) if bits else 1.0
     stem, peak = max(peaks.items(), key=lambda item: item[1])
-    if peak <= limit or clip == "clip":
+    if peak <= highest or clip == "clip":
         return 1.0
     level = 20 * np.log10(peak)
     if clip == "error":
+        holder = f"{bits}-bit samples" if bits else name
         raise UnbraidError(
-            f"The stem {stem!r} peaks at {level:+.2f} dBFS, which {bits}-bit samples cannot hold (clip: error).",
-            remedy=f"Set {'format=wav with ' if file_format == 'flac' else ''}bit_depth=float, or clip=scale to turn all"
+            f"The stem {stem!r} peaks at {level:+.2f} dBFS, which {holder} cannot hold (clip: error).",
+            remedy=f"Set {'' if name == 'wav' else 'format=wav with '}bit_depth=float, or clip=scale to turn all"
             " stems down alike, or clip=clip.",
         )
     log.warning("%s peaks at %+.2f dBFS; all stems are turned down by %.2f dB (clip: scale).", stem, level, level)
-    return float(limit / peak)
+    return float(highest / peak)

@@ -12,6 +12,9 @@ import soundfile
 
 from unbraid.audio import wav
 from unbraid.audio.measure import Meter
+from unbraid.audio.read import read
+from unbraid.audio.resample import resample, resampled_frames
+from unbraid.audio.wav import reblocked
 from unbraid.files import read_json, write_json
 from unbraid.stages.merge import versions
 
@@ -70,6 +73,7 @@ def report(
             "audio_seconds": round(length, 3),
             "format": delivered["format"],
             "bit_depth": delivered["bit_depth"],
+            "bitrate": delivered["bitrate"],
             "gain": delivered["gain"],
             "stems": {stem: _measured(path, delivered["clipped_by_delivery"][stem]) for stem, path in stems.items()},
             "have": {stem: {**origins[stem], **{name: one[name] for name in HAVE}} for stem, one in given.items()},
@@ -109,11 +113,11 @@ def _printable(path: str) -> str:
 
 
 def _measured(path: Path, clipped: int) -> dict[str, Any]:
-    info = soundfile.info(path)
-    frames, rate, channels = info.frames, info.samplerate, info.channels
-    meter = Meter(rate, channels)
-    for block in wav.blocks(path):
+    rate, channels, blocks = read(path)
+    meter, frames = Meter(rate, channels), 0
+    for block in blocks:
         meter.add(block)
+        frames += len(block)
     return {"frames": frames, "rate": rate, "channels": channels, **meter.result(), "clipped_by_delivery": clipped}
 
 
@@ -187,7 +191,11 @@ def _sum(linears: Any) -> dict[Any, int]:
 def _residual(paths: list[Path], mix: Path, gain: float) -> dict[str, Any]:
     """Level of mix − Σ stems against the mix in dB; None when it is exactly zero (`exact` says so)."""
     energy = rest = 0.0
-    for reference, *blocks in zip(wav.blocks(mix), *(wav.blocks(path) for path in sorted(paths)), strict=True):
+    info, stems = soundfile.info(mix), [read(path) for path in sorted(paths)]
+    (rate,) = {rate for rate, _, _ in stems}
+    frames = resampled_frames(info.frames, info.samplerate, rate)
+    references = resample(wav.blocks(mix), info.samplerate, rate, frames)
+    for reference, *blocks in zip(reblocked(references), *(blocks for _, _, blocks in stems), strict=True):
         original = reference.astype(np.float64) * gain
         left = original - np.sum(blocks, axis=0, dtype=np.float64)
         energy += float((original**2).sum())

@@ -1,0 +1,41 @@
+"""The formats of delivered files: what each holds, and which one a song's stems get. Imports no numerics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Format:
+    """lossy: it has a bitrate, and no bit depth. rates: in Hz, that it holds; none: any. highest: its largest bitrate."""
+
+    lossy: bool = False
+    rates: tuple[int, ...] = ()
+    highest: int = 0
+
+
+FORMATS = {
+    "wav": Format(),
+    "flac": Format(),
+    "mp3": Format(True, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), 320_000),
+    "ogg": Format(True, (), 500_000),
+    "opus": Format(True, (48000,), 510_000),  # whatever is put in, 48 kHz come out
+    "m4a": Format(
+        True, (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000), 512_000
+    ),
+}
+SAME = "same"  # as the song is
+ALIKE = {"aac": "m4a", "mp4": "m4a", "m4b": "m4a", "oga": "ogg", "wave": "wav"}
+
+
+def of(asked: str, song: Path) -> str:
+    """The format that a song's stems get where `asked` is configured. `same` is wav for songs of a format that is not made."""
+    if asked != SAME:
+        return asked
+    end = song.suffix[1:].lower()
+    end = ALIKE.get(end, end)
+    return end if end in FORMATS else "wav"
+
+
+def nearest_rate(name: str, rate: int) -> int:
+    """The rate that a file of this format gets for a song of `rate`: the nearest one that it holds, the higher of two."""
+    return min(FORMATS[name].rates or (rate,), key=lambda held: (abs(held - rate), -held))
