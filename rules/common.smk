@@ -120,7 +120,7 @@ def separate_input(wildcards):
     separation = plan.works[wildcards.key]
     key, model = separation.segments.key, separation.model
     files = {name: segment_file(key, file) for name, file in SEGMENT_FILES.items()}
-    if model.weights:
+    if model.weights and not is_unreadable(separation):
         files["model"] = ancient(model_file(model.name))
     if separation.prompt:
         files["prompt"] = prompt_file(separation.prompt)
@@ -264,6 +264,7 @@ def song_facts(song):
         "sha256": planned.mix.sha256,
         "start": planned.mix.start,
         "end": planned.mix.end,
+        "delivery": planned.delivery,
         "stems": delivered_files(song),
         "haves": have_facts(song),
         "expressions": planned.expressions,

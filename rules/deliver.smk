@@ -24,14 +24,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
             # Where they are may change; what they are made of decides whether to deliver again.
             expressions=lambda wildcards: plan.songs[wildcards.song].expressions,
             stems=told(lambda wildcards: stem_files(wildcards.song)),
-            # What does not concern a format is no reason to deliver it again.
-            bit_depth=lambda wildcards: (
-                None if is_lossy(wildcards.format) else settings.bit_depth
-            ),
-            bitrate=lambda wildcards: (
-                settings.bits_a_second if is_lossy(wildcards.format) else None
-            ),
-            clip=settings.clip,
+            asked=lambda wildcards: settings.delivery(wildcards.format),
         message:
             "{wildcards.song}: delivering {wildcards.format}"
         script:

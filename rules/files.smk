@@ -53,10 +53,6 @@ def awaited_file(source):
     return kept_file(source.key)
 
 
-def is_lossy(file_format):
-    return formats.FORMATS[file_format].lossy
-
-
 def delivered_files(song):
     made = plan.songs[song]
     return {stem: f"{RESULTS}/{song}/{stem}.{made.format}" for stem in made.stems}
@@ -112,6 +108,11 @@ def song_targets(song):
     ]
 
 
+def is_unreadable(separation):
+    """Whether the song cannot be read: its first job will say so, and no model is fetched for it."""
+    return plan.mixes[separation.segments.mix].sha256 is None
+
+
 def model_targets(songs):
     made = [
         separation
@@ -122,7 +123,7 @@ def model_targets(songs):
         {
             model_file(separation.model.name)
             for separation in made
-            if separation.model.weights
+            if separation.model.weights and not is_unreadable(separation)
         }
     )
 

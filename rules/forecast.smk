@@ -40,7 +40,8 @@ def expected_of(jobs, songs, known):
 
 
 def separations_of(jobs):
-    return [plan.works[key] for stage, key in jobs if stage == "separate"]
+    made = [plan.works[key] for stage, key in jobs if stage == "separate"]
+    return [separation for separation in made if not is_unreadable(separation)]
 
 
 def warnings_for(jobs, expected):
@@ -79,6 +80,12 @@ def plan_notes():
             for name, model in models.items()
             if model.weights and not Path(model_file(name)).exists()
         ),
+        unreadable={
+            song: made.mix.reason
+            for song, made in plan.songs.items()
+            if song in expected and made.mix.sha256 is None
+        },
+        kept=settings.keep == "all",
         borrowed=known.borrowed,
         warnings=warnings_for(jobs, expected),
     )

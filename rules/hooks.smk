@@ -10,6 +10,11 @@ def published_by(jobs):
     return {job.wildcards.key for job in jobs if job.rule.name.startswith(rules)}
 
 
+# What lists, cleans or plans does not: it may go on beside a run in the same working directory.
+def works_on_songs(jobs):
+    return any(map(job_of, jobs))
+
+
 # Before the first job, and so neither in a dry run nor in a remote job.
 onstart:
     # What limits the jobs of a second looks again after one, and Snakemake waits for that at its end. Jobs of this machine
@@ -17,8 +22,10 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     jobs = list(workflow.dag.needrun_jobs())
+    if not works_on_songs(jobs):
+        return
     try:
-        this_run.begin(published_by(jobs), songs=any(map(job_of, jobs)))
+        this_run.begin(published_by(jobs), delivered_by(jobs))
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
     expect()
@@ -31,11 +38,15 @@ def delivered_by(jobs):
     )
 
 
+def end():
+    if this_run.began:
+        this_run.end(delivered_by(workflow.dag.finished_jobs))
+        account()
+
+
 onsuccess:
-    this_run.end(delivered_by(workflow.dag.finished_jobs))
-    account()
+    end()
 
 
 onerror:
-    this_run.end(delivered_by(workflow.dag.finished_jobs))
-    account()
+    end()

@@ -12,7 +12,5 @@ with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config
         Path(snakemake.input.mix_info),
         {Path(path).stem: Path(path) for path in snakemake.output.stems},
         Path(snakemake.output.report),
-        bit_depth=params.bit_depth,
-        bitrate=params.bitrate,
-        clip=params.clip,
+        **params.asked,
     )

@@ -32,8 +32,11 @@ def verify(folder: Path) -> str:
     for entry in tqdm(entries, "verifying", unit="key", leave=False, disable=None):
         # Twice: what is hashed while it is replaced is not damaged.
         if store.damage(folder, entry.key) and (problem := store.damage(folder, entry.key)):
-            store.remove(folder, entry.key)
-            told.append(f"{entry.key}: {problem}; it is removed, and the next run that needs it makes it again.")
+            try:
+                store.remove(folder, entry.key)
+                told.append(f"{entry.key}: {problem}; it is removed, and the next run that needs it makes it again.")
+            except OSError as error:
+                told.append(f"{entry.key}: {problem}; it cannot be removed ({error.strerror}).")
     return "\n".join([*told, f"{len(entries)} keys in {folder}, {len(told)} damaged."])
 
 

@@ -1,14 +1,15 @@
 """Removing what was used least recently: to a limit, to keep the disk free, or by age; never what a run at work needs."""
 
+import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import humanfriendly
 
-from unbraid import cache, leases, run_note, store
+from unbraid import cache, leases, store
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.store import Entry
@@ -45,10 +46,18 @@ def surplus(entries: Iterable[Entry], bounds: Bounds, free: int, needed: set[str
             yield entry
 
 
-def keep_to(folder: Path, limits: Bounds) -> str:
-    """Remove what is over the limits, and tell what went; empty when nothing had to. Raises: OSError."""
-    gone = _remove(folder, _over(folder, limits))
-    return f"{_total(gone)} that were used least recently are removed from {folder}." if gone else ""
+def keep_to(folder: Path, limits: Bounds, used: Collection[str]) -> str:
+    """Remove what is over the limits, and tell what went; empty when nothing had to. Raises: OSError.
+
+    used: the keys that the run has just used.
+    """
+    over, told = _over(folder, limits)
+    gone = _remove(folder, over)
+    if gone:
+        told.insert(0, f"{_total(gone)} that were used least recently are removed from {folder}.")
+    if own := sum(entry.key in used for entry in gone):
+        told.append(f"{own} of them this very run had used: the limit is too small for it.")
+    return " ".join(told)
 
 
 def clean(config: Config) -> str:
@@ -59,36 +68,40 @@ def clean(config: Config) -> str:
             "Nothing says what the store may keep.",
             remedy="Add --config older_than=30d, or set store_limit= or store_free=; cache_clear removes everything.",
         )
-    return _told(config, _over(Path(config.store), limits))
+    return _told(config, *_over(Path(config.store), limits))
 
 
 def clear(config: Config) -> str:
     """What the target `cache_clear` says, and with `yes` does."""
     folder = Path(config.store)
-    needed = _needed(folder)
-    return _told(config, [entry for entry in store.entries(folder) if entry.key not in needed])
+    needed = leases.leased(folder)
+    return _told(config, [entry for entry in store.entries(folder) if entry.key not in needed], [])
 
 
-def _needed(folder: Path, *, tidy: bool = False) -> set[str]:
-    """The keys that other runs need: one that only cleans needs none of its plan's."""
-    return leases.leased(folder, but=run_note.lease(), tidy=tidy)
-
-
-def _over(folder: Path, limits: Bounds) -> list[Entry]:
+def _over(folder: Path, limits: Bounds) -> tuple[list[Entry], list[str]]:
+    """What is to go, and what there is to say of that."""
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return list(surplus(store.entries(folder), limits, shutil.disk_usage(place).free, _needed(folder)))
+    entries, free, needed = store.entries(folder), shutil.disk_usage(place).free, leases.leased(folder)
+    told = []
+    if limits.free is not None:
+        most = free + sum(entry.size for entry in entries if entry.key not in needed)
+        if most < limits.free:
+            # All of the store would go, and the disk be as full as before.
+            told.append(f"{cache.size(limits.free)} (store_free) cannot be had: nothing is removed for it.")
+            limits = dataclasses.replace(limits, free=None)
+    return list(surplus(entries, limits, free, needed)), told
 
 
 def _remove(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
-    gone = [entry for entry in entries if store.remove(folder, entry.key, lambda: _needed(folder, tidy=True))]
+    gone = [entry for entry in entries if store.remove(folder, entry.key, lambda: leases.leased(folder, tidy=True))]
     store.tidy(folder)
     return gone
 
 
-def _told(config: Config, entries: list[Entry]) -> str:
+def _told(config: Config, entries: list[Entry], said: list[str]) -> str:
     folder = Path(config.store)
-    busy = len(_needed(folder) & {entry.key for entry in store.entries(folder)})
-    stay = f" {busy} are needed by runs at work and stay." if busy else ""
+    busy = len(leases.leased(folder) & {entry.key for entry in store.entries(folder)})
+    stay = " ".join(["", *said, *([f"{busy} are needed by runs at work and stay."] if busy else [])])
     if not entries:
         return f"Nothing is to be removed from {folder}.{stay}"
     if config.yes:

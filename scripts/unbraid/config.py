@@ -41,8 +41,23 @@ def _parsed_by(name: str) -> AfterValidator:
 
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_folder)]
-Size = Annotated[str, _parsed_by("parse_size")]
-Span = Annotated[str, _parsed_by("parse_timespan")]
+
+
+def _with_unit(value: str) -> str:
+    """A number alone would be bytes or seconds, and M minutes: a whole store can be cleared by mistake."""
+    if value and not re.search(r"[^\d.\s]", value):
+        raise ValueError(value)
+    return value
+
+
+def _no_capital(value: str) -> str:
+    if re.search(r"\dM|\d\s+M", value):
+        raise ValueError(value)
+    return value
+
+
+Size = Annotated[str, AfterValidator(_with_unit), _parsed_by("parse_size")]
+Span = Annotated[str, AfterValidator(_with_unit), AfterValidator(_no_capital), _parsed_by("parse_timespan")]
 TEXT = (
     *("songs", "prompts", "filter", "recipe", "preset", "store", "models", "temp_dir", "bit_depth"),
     *("store_limit", "store_free", "older_than"),
@@ -145,6 +160,12 @@ class Config(BaseModel):
     def bits_a_second(self) -> int | None:
         """The bitrate as a number; None for `auto`."""
         return None if self.bitrate == "auto" else 1000 * int(self.bitrate.removesuffix("k"))
+
+    def delivery(self, name: str) -> dict[str, Any]:
+        """What is asked of files of the format `name`; None where that does not concern it."""
+        lossy = formats.FORMATS[name].lossy
+        bit_depth, bitrate = (None, self.bits_a_second) if lossy else (self.bit_depth, None)
+        return {"bit_depth": bit_depth, "bitrate": bitrate, "clip": self.clip}
 
 
 def load(raw: dict[str, Any]) -> Config:

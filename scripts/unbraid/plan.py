@@ -30,7 +30,7 @@ class Mix:
     """What `convert` makes: a window of a source. sha256 is None for a song that could not be probed.
 
     song: of the songs that share this mix, the first by id. content: what went into the key.
-    problem: what is wrong with the song's row in the table, and what to do about it.
+    problem: what is wrong with the song's row in the table, and what to do about it. reason: why it cannot be read.
     duration (seconds), rate (Hz), channels: by its headers, enough to estimate by; 0 for a song that could not be probed.
     """
 
@@ -45,6 +45,7 @@ class Mix:
     problem: tuple[str, str] | None
     rate: int = 0
     channels: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,23 @@ class PlannedSong:
     """A song with its recipe compiled into files.
 
     separations, ensembles: those that it needs, by step. stems: the sources of each. haves: the stems that were given.
-    format: of its delivered files, where a target does not name another.
+    delivery: what is asked of the delivered files, as plain values: format, bit_depth, bitrate, clip.
     """
 
     song: Song
     recipe: Recipe
     preset: str
-    format: str
+    delivery: dict[str, Any]
     mix: Mix
     separations: dict[str, Separation]
     ensembles: dict[str, PlannedEnsemble]
     stems: dict[str, tuple[Source, ...]]
     haves: dict[str, Have]
+
+    @property
+    def format(self) -> str:
+        """Of its delivered files, where a target does not name another."""
+        return str(self.delivery["format"])
 
     @property
     def expressions(self) -> dict[str, list[list[Any]]]:
@@ -221,8 +227,9 @@ class Planner:
             stem: (Source(1, haves[stem].key, HAVE),) if stem in haves else _sources(linear, files)
             for stem, linear in recipe.stems.items()
         }
-        file_format = formats.of(self.config.format, Path(song.path))
-        return PlannedSong(song, recipe, preset_name, file_format, mix, separations, ensembles, stems, haves)
+        name = formats.of(self.config.format, Path(song.path))
+        delivery = {"format": name, **self.config.delivery(name)}
+        return PlannedSong(song, recipe, preset_name, delivery, mix, separations, ensembles, stems, haves)
 
     def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
         """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""
@@ -250,7 +257,9 @@ class Planner:
 
     def _mix(self, song: Song, problem: tuple[str, str] | None) -> Mix:
         probed = self.probe(song.path)
+        reason = ""
         if problem or isinstance(probed, UnbraidError):
+            reason = problem[0] if problem else str(getattr(probed, "what", ""))
             # Its job fails with the reason; the key only has to be the same wherever this plan is made.
             content: dict[str, Any] = {"unreadable": song.id}
             sha256, duration, rate, channels = None, 0.0, 0, 0
@@ -262,7 +271,9 @@ class Planner:
             rate, channels = probed.rate, min(probed.channels, 2)
         key = keys.key("convert", content)
         record = keys.record("convert", content)
-        return Mix(key, record, song.id, song.path, sha256, song.start, song.end, duration, problem, rate, channels)
+        return Mix(
+            key, record, song.id, song.path, sha256, song.start, song.end, duration, problem, rate, channels, reason
+        )
 
     def _segments(self, mix: Mix, sources: tuple[Source, ...], model: Model) -> Segments:
         config = self.config

@@ -14,22 +14,26 @@ from unbraid.tables import aligned
 COLUMNS = ("song", "audio_seconds", "steps", "segments", "stored", "state", "seconds", "bytes")
 SHOWN = 50
 """Songs that the terminal shows; the file has all."""
+TOLD = 20
+"""Songs of which is told why they cannot be read."""
 BORROWED = "Some of these speeds were measured on another machine (config/speeds.jsonl); a run notes those of this one in the store."
 UNKNOWN = "?"
 
 
 def delivered(plan: Plan, songs: Iterable[str], results: Path = Path("results")) -> set[str]:
-    """The songs whose results are there already and are made of the keys that the plan has for them."""
+    """The songs whose results are there already, as this plan would make them; their keys may be gone from the store."""
     return {song for song in songs if _is_delivered(plan, song, results / song)}
 
 
 def _is_delivered(plan: Plan, song: str, folder: Path) -> bool:
     planned = plan.songs[song]
     names = ["qc.json", *(f"{stem}.{planned.format}" for stem in planned.stems)]
-    if not all(planned.kept.values()) or not all((folder / name).is_file() for name in names):
+    if not all((folder / name).is_file() for name in names):
         return False
+    told = {"recipe": planned.recipe.name, "preset": planned.preset, "stems": planned.expressions}
     try:
-        return bool(read_json(folder / "provenance.json")["stems"] == planned.expressions)
+        written = read_json(folder / "provenance.json")
+        return {name: written[name] for name in (*told, "delivery")} == {**told, "delivery": planned.delivery}
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -47,7 +51,7 @@ def _row(plan: Plan, song: str, expected: Expected, done: bool) -> tuple[str, ..
     elif done:
         state = "delivered"
     else:
-        state = "cached" if all(kept) else "to run"
+        state = ("cached" if kept else "given") if all(kept) else "to run"
     return (
         song,
         f"{planned.mix.duration:.1f}",
@@ -69,21 +73,28 @@ def notes(
     audio: float,
     done: int,
     fetched: Sequence[str] = (),
+    unreadable: Mapping[str, str] | None = None,
+    kept: bool = False,
     borrowed: bool = False,
     warnings: Sequence[str] = (),
 ) -> list[str]:
-    """What there is to say of all songs. audio: seconds of theirs. done: of them, delivered already. fetched: models to fetch."""
+    """What there is to say of all songs. audio: seconds of theirs. done: of them, delivered already. fetched: models to fetch.
+    unreadable: songs, and why. kept: whether what passes from stage to stage stays."""
     known = duration(wall) if wall is not None else f"{UNKNOWN} (a run on this machine measures it)"
     told = [
         f"{len(expected)} songs ({duration(audio)} of audio), {done} of them delivered already.",
         f"Time: {known}, on {machine}.",
-        "Disk: " + ", ".join(f"{folder} {size(round(count))}" for folder, count in needed.items()) + ", at the most.",
+        "Disk: "
+        + ", ".join(f"{folder} {size(round(count))}" for folder, count in needed.items())
+        + f", at the most; what is in work {'stays (keep: all)' if kept else 'goes with the run'}.",
     ]
     if fetched:
         told.append(f"To be fetched first, which is not in the time: {', '.join(fetched)}.")
     if borrowed and wall is not None:
         told.append(BORROWED)
-    return [*told, *(f"Warning: {warning}" for warning in warnings)]
+    reasons = [f"Unreadable: {song}: {reason}" for song, reason in (unreadable or {}).items()]
+    more = [f"… and {len(reasons) - TOLD} more unreadable songs"] if len(reasons) > TOLD else []
+    return [*told, *reasons[:TOLD], *more, *(f"Warning: {warning}" for warning in warnings)]
 
 
 def duration(seconds: float) -> str:

@@ -3,9 +3,10 @@
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from unbraid import lock, run_note, store
+from unbraid import leases, lock, run_note, store
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.leases import Lease
@@ -23,17 +24,17 @@ class Run:
         self._config, self._plan, self._warn, self._tell = config, plan, warn, tell
         self._store = Path(config.store)
         self._lease: Lease | None = None
+        self.began = False
 
-    def begin(self, coming: Collection[str], *, songs: bool) -> None:
-        """Take the working directory and lease the keys. Raises: UnbraidError when that cannot be, or a key has just gone.
+    def begin(self, coming: Collection[str], songs: Iterable[str]) -> None:
+        """Take the working directory, lease the keys, and note which are used that were there. Not for runs that do nothing
+        for songs: they need no key, and go on beside others.
 
-        coming: the keys that this run is to put into the store, which it then must be able to. songs: whether it is to do
-        anything for songs; else it needs no key, such as one that only cleans.
+        coming: the keys that this run is to put into the store, which it then must be able to. songs: that it delivers.
+        Raises: UnbraidError when that cannot be, or a key has just gone.
         """
         lock.hold(Path(".snakemake/unbraid.lock"))
-        made: dict[str, Separation | PlannedEnsemble] = {}
-        if songs:
-            made = {**self._plan.separations, **self._plan.ensembles}
+        made: dict[str, Separation | PlannedEnsemble] = {**self._plan.separations, **self._plan.ensembles}
         complete = sorted(key for key, one in made.items() if one.complete)
         try:
             self._lease = Lease(self._store, made)
@@ -46,8 +47,13 @@ class Run:
                 ) from error
         self._check(complete)
         run_note.tell(self._lease.name if self._lease else "", complete)
+        if self._lease:
+            self._record(songs, hit=True)
+            with suppress(OSError):
+                leases.leased(self._store, tidy=True)
         if self._config.keep != "all":
             self._tidy()
+        self.began = True
 
     def _check(self, complete: Iterable[str]) -> None:
         gone, limit = list(complete), time.monotonic() + PATIENCE
@@ -79,16 +85,29 @@ class Run:
         """
         run_note.forget()
         if self._lease is None:  # nothing can be written there
+            self._warn(f"The store {self._store} cannot be written: no use is noted there, and no limit kept.")
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here
 
         try:
-            if self._config.track_access:
-                uses = [(key, song, before) for song in songs for key, before in self._plan.songs[song].kept.items()]
-                store.record(self._store, uses)
+            self._record(songs, hit=False)
             self._lease.end()
             limits = cleaning.bounds(self._config, age=False)
-            if songs and limits and (gone := cleaning.keep_to(self._store, limits)):
+            used = {key for song in songs for key in self._plan.songs[song].kept}
+            if songs and limits and (gone := cleaning.keep_to(self._store, limits, used)):
                 self._tell(gone)
         except OSError as error:
+            self._lease.end()
             self._warn(f"The store {self._store} could not be kept in order: {error}")
+
+    def _record(self, songs: Iterable[str], *, hit: bool) -> None:
+        """Note the keys that the songs are made of: those that were there before, or those that were made."""
+        if not self._config.track_access:
+            return
+        uses = {key: song for song in songs for key, before in self._plan.songs[song].kept.items() if before is hit}
+        try:
+            store.record(self._store, [(key, song, hit) for key, song in uses.items()])
+        except OSError as error:
+            self._warn(
+                f"Some uses cannot be noted in the store {self._store} ({error}); its other users may need `umask 002`."
+            )

@@ -45,8 +45,7 @@ def complete_in(store: Path) -> Callable[[str, tuple[str, ...]], bool]:
     """Whether a key with these stems is whole in this store."""
 
     def complete(key: str, stems: tuple[str, ...]) -> bool:
-        folder = store / "stems" / key
-        return there(store, key) and all((folder / f"{stem}.wav").is_file() for stem in stems)
+        return _is_whole(store / "stems" / key, [f"{stem}.wav" for stem in stems])
 
     return complete
 
@@ -60,6 +59,12 @@ def there(store: Path, key: str) -> bool:
         return False
 
 
+def _is_whole(folder: Path, names: Iterable[str]) -> bool:
+    """Whether these files of a key, and a manifest that can be read, are there. One that is damaged so is made again."""
+    # The manifest is opened: what else is known of the folder, a network file system may know from memory.
+    return bool(_manifest(folder)) and all((folder / name).is_file() for name in names)
+
+
 def entries(store: Path) -> list[Entry]:
     """What the store holds, least recently used first."""
     found = [entry for folder in _folders(store) if (entry := _entry(store, folder))]
@@ -67,22 +72,33 @@ def entries(store: Path) -> list[Entry]:
 
 
 def record(store: Path, uses: Iterable[tuple[str, str, bool]]) -> None:
-    """Note what a run has used: (key, song, whether the key was finished before). Raises: OSError."""
+    """Note what a run has used: (key, song, whether the key was finished before).
+
+    Raises: OSError where that cannot be noted of some; it is of the others.
+    """
     (store / "used").mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
+    failed: OSError | None = None
     for key, song, hit in uses:
         line = json.dumps({"time": now, "song": song, "hit": hit})
-        # One write to the end of a file: several runs may do so at once.
-        with open(store / "used" / key, "ab", buffering=0) as file:
-            file.write(line.encode() + b"\n")
+        try:
+            # One write to the end of a file: several runs may do so at once.
+            with open(store / "used" / key, "ab", buffering=0) as file:
+                file.write(line.encode() + b"\n")
+        except OSError as error:  # the file of a user who gave the others no right to it
+            failed = error
+    if failed:
+        raise failed
 
 
 def damage(store: Path, key: str) -> str:
     """What is wrong with a key's files; empty for one that is whole, and for one that is not finished."""
     folder = store / "stems" / key
     try:
-        written = read_json(folder / MANIFEST)["files"].items()
-        files = {str(name): (file["bytes"], file["sha256"]) for name, file in written}
+        manifest = read_json(folder / MANIFEST)
+        files = {str(name): (file["bytes"], file["sha256"]) for name, file in manifest["files"].items()}
+        if not (files and manifest["stage"] and manifest["created"]):
+            raise ValueError("it lacks what every manifest has")
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -106,15 +122,16 @@ def publish(store: Path, key: str, files: Iterable[Path]) -> None:
     Snakemake deletes the outputs of a job that it begins, or that fails; so no job's output is ever a file of the store,
     where other runs may be reading it. A key that is there already stays. Raises: OSError.
     """
+    given = list(files)
     target = store / "stems" / key
     place = store / "incoming" / f"{key}.{secrets.token_hex(4)}"
     place.mkdir(parents=True)
     target.parent.mkdir(exist_ok=True)
     try:
-        for path in files:
+        for path in given:
             _copy(path, place / path.name)
-        if not _moved(place, target) and not (target / MANIFEST).is_file():
-            remove(store, key)  # what an unbraid of before left half-made
+        if not _moved(place, target) and not _is_whole(target, [path.name for path in given]):
+            remove(store, key)  # what somebody deleted a file of, or an unbraid of before left half-made
             _moved(place, target)
         fsync(target.parent)
     finally:
@@ -174,7 +191,10 @@ def _copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # on another file system, or on one without links
-        shutil.copyfile(source, target)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:  # it names the file that it read, also when the disk of the other one is full
+            raise OSError(error.errno, error.strerror, str(target)) from error
         fsync(target)
 
 

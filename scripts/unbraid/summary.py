@@ -70,7 +70,7 @@ def outcomes(
         status = "failed" if song in reasons else "skipped" if song in unfinished else "ok"
         kept = plan.songs[song].kept.values()
         reason = reasons.get(song, "The run ended before it was done." if status == "skipped" else "")
-        cached = sum(kept) / len(kept) if kept else 0.0
+        cached = sum(kept) / len(kept) if kept else 1.0
         audio = plan.songs[song].mix.duration
         return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, reason)
 
@@ -102,7 +102,8 @@ def _row(one: Outcome) -> tuple[str, ...]:
         one.status,
         f"{one.audio:.1f}",
         f"{one.wall:.1f}",
-        f"{one.audio / one.wall:.2f}" if one.wall else "",
+        # Of what was done in part, now or before, it would say nothing.
+        f"{one.audio / one.wall:.2f}" if one.wall and one.status == "ok" else "",
         f"{one.cached:.2f}",
         UNKNOWN if one.estimated is None else f"{one.estimated:.1f}",
         one.reason,

@@ -6,8 +6,8 @@ from unbraid.plan import Mix, Plan, PlannedSong, Segments
 
 SAMPLE = 4
 """Bytes of a sample between the stages, which is float32."""
-DELIVERED = {"16": 2, "24": 3, "float": 4, "auto": 3}
-"""Bytes of a sample of a delivered file at the most, but for `auto`, which may come to a float."""
+DELIVERED = {"16": 2, "24": 3, "float": 4, "auto": 4}
+"""Bytes of a sample of a delivered file at the most: `auto` may come to a float."""
 
 Job = tuple[str, str]  # (stage, what it is of: a song or a key)
 
@@ -47,11 +47,13 @@ def needed(plan: Plan, songs: Iterable[str]) -> dict[Job, list[str]]:
 def _jobs(song: PlannedSong, name: str) -> dict[Job, None]:
     jobs: dict[Job, None] = {("convert", song.mix.key): None, ("deliver", name): None, ("report", name): None}
     for made in song.separations.values():
+        if made.complete:
+            continue
         jobs |= {("model", made.model.name): None, ("segment", made.segments.key): None}
         jobs |= {("separate", made.work): None, ("merge", made.key): None}
         if made.prompt:
             jobs["prompt", made.prompt] = None
-    jobs |= {("ensemble", made.key): None for made in song.ensembles.values()}
+    jobs |= {("ensemble", made.key): None for made in song.ensembles.values() if not made.complete}
     jobs |= {("have", have.key): None for have in song.haves.values()}
     return {**jobs, ("preview", name): None}
 

@@ -118,7 +118,7 @@ def report(folder: Path) -> None:
     stems = {stem: folder / "out" / f"{stem}.wav" for stem in ("copy", "rest")}
     copy, mix = ["key", "copy"], ["mix", "mix"]
     facts = {
-        "id": "song", "path": "song.wav", "recipe": "r", "preset": "p", "mix": "mix", "content": {}, "sha256": "",
+        "delivery": {}, "id": "song", "path": "song.wav", "recipe": "r", "preset": "p", "mix": "mix", "content": {}, "sha256": "",
         "start": None, "end": None, "haves": {}, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
     }  # fmt: skip
     stage(

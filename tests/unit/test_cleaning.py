@@ -51,7 +51,7 @@ def test_what_nobody_used_for_long_goes_whatever_its_size():
     [
         ({}, None),
         ({"store_limit": "200GB"}, Bounds(limit=200 * 10**9)),
-        ({"store_limit": 5000, "store_free": "1.5 GiB"}, Bounds(5000, 3 * 2**29)),
+        ({"store_limit": "5000B", "store_free": "1.5 GiB"}, Bounds(5000, 3 * 2**29)),
         ({"older_than": "2w"}, Bounds(age=timedelta(days=14))),
     ],
 )
@@ -63,7 +63,11 @@ def test_only_who_asks_to_clean_removes_by_age():
     assert cleaning.bounds(config.load({"older_than": "30d"}), age=False) is None
 
 
-@pytest.mark.parametrize("wrong", [{"store_limit": "much"}, {"older_than": "30 blue moons"}, {"store_free": "-"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"store_limit": "much"}, {"older_than": "30 blue moons"}, {"store_free": "-"}, {"store_limit": 200},
+    {"store_free": "1.5"}, {"older_than": 30}, {"older_than": "1M"}, {"older_than": "2 M"}],
+)  # fmt: skip
 def test_what_is_no_size_or_time_is_an_error_that_names_the_key(wrong):
     with pytest.raises(UnbraidError, match=next(iter(wrong))):
         config.load(wrong)
@@ -127,19 +131,31 @@ def test_a_run_that_leases_a_key_while_it_is_being_removed_keeps_it(place, monke
             made.append(Lease(place, ["a"]))
 
     monkeypatch.setattr(store.os, "rename", rename)
-    assert cleaning.keep_to(place, Bounds(limit=2_100_000)) == ""
+    assert cleaning.keep_to(place, Bounds(limit=2_100_000), ()) == ""
     assert held(place) == ["a", "b", "c"]
     made[0].end()
 
 
 def test_limits_are_kept_with_a_line_that_says_so(place):
-    assert "1 keys (1.00 MB) that were used least recently" in cleaning.keep_to(place, Bounds(limit=2_100_000))
+    assert "1 keys (1.00 MB) that were used least recently" in cleaning.keep_to(place, Bounds(limit=2_100_000), ())
     assert held(place) == ["b", "c"]
-    assert cleaning.keep_to(place, Bounds(limit=2_100_000)) == ""
+    assert cleaning.keep_to(place, Bounds(limit=2_100_000), ()) == ""
+
+
+def test_a_disk_that_others_fill_costs_the_store_nothing(place, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert (
+        cleaning.keep_to(place, Bounds(free=10**12), ())
+        == "1.00 TB (store_free) cannot be had: nothing is removed for it."
+    )
+    assert held(place) == ["a", "b", "c"]
+    assert "cannot be had" in cleaning.clean(settings(place, store_free="1TB", yes=True))
+    assert held(place) == ["a", "b", "c"]
 
 
 def test_the_disk_is_that_of_the_store_even_before_there_is_one(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or SimpleNamespace(free=0))
-    assert cleaning.keep_to(tmp_path / "not" / "yet", Bounds(free=1)) == ""
+    told = cleaning.keep_to(tmp_path / "not" / "yet", Bounds(free=1), ())
+    assert told == "1.00 B (store_free) cannot be had: nothing is removed for it."
     assert asked == [tmp_path]

@@ -180,7 +180,7 @@ def test_lossy_formats_hold_nothing_over_full_scale_and_say_what_was_done(tmp_pa
             tmp_path / "mix.json",
             outputs,
             tmp_path / "r.json",
-            bit_depth="16",
+            bit_depth=None,
             bitrate=64_000,
             clip=clip,
         )
@@ -202,9 +202,7 @@ def test_a_format_that_lacks_the_songs_rate_gets_the_nearest_and_the_log_says_so
     for extension, rate in (("mp3", 48000), ("m4a", 96000)):
         outputs = {"a": tmp_path / f"a.{extension}"}
         stems = {"a": [(1, tmp_path / "a.wav")]}
-        deliver(
-            stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth="auto", bitrate=None, clip="scale"
-        )
+        deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth=None, bitrate=None, clip="scale")
         with Decoder(outputs["a"]) as decoder:
             assert (decoder.rate, sum(map(len, decoder))) == (rate, rate)
     assert caplog.text.count("resampled to") == 1

@@ -25,7 +25,9 @@ def deliver(plan, song, **changes):
         stem: [[one.coefficient, one.key, one.stem] for one in terms] for stem, terms in plan.songs[song].stems.items()
     }
     folder = Path("results") / song
-    write_json(folder / "provenance.json", {"stems": sources, **changes})
+    made = plan.songs[song]
+    told = {"recipe": made.recipe.name, "preset": made.preset, "delivery": made.delivery, "stems": sources}
+    write_json(folder / "provenance.json", {**told, **changes})
     for name in ("qc.json", "copy.wav"):
         (folder / name).touch()
 
@@ -34,8 +36,8 @@ def keep(plan, song):
     for key in plan.songs[song].kept:
         folder = Path("store/stems") / key
         folder.mkdir(parents=True)
-        for name in ("manifest.json", "copy.wav"):
-            (folder / name).touch()
+        write_json(folder / "manifest.json", {"stage": "merge"})
+        (folder / "copy.wav").touch()
 
 
 def test_a_row_tells_what_a_song_is_and_what_it_takes(songs):
@@ -52,20 +54,22 @@ def test_a_song_is_delivered_when_its_files_are_made_of_the_keys_of_the_plan(son
     _, plan, wanted = songs
     keep(plan, "a")
     deliver(plan, "a")
-    deliver(plan, "b")  # whose key the store has lost
     _, plan, _ = plan_of(tmp_path, {}, recipe="identity")
     assert plan_table.delivered(plan, wanted) == {"a"}
-    _, flac, _ = plan_of(tmp_path, {}, recipe="identity", format="flac")
-    assert plan_table.delivered(flac, wanted) == set()
+    deliver(plan, "b")  # whose key the store has lost, which is no reason to make it again
+    assert plan_table.delivered(plan, wanted) == {"a", "b"}
+    for other in ({"format": "flac"}, {"bit_depth": "24"}, {"clip": "clip"}, {"preset": "fast"}):
+        _, changed, _ = plan_of(tmp_path, {}, **{"recipe": "identity", **other})
+        assert plan_table.delivered(changed, wanted) == set()
     assert [row[5] for row in plan_table.rows(plan, {"a": Expected(), "b": Expected()}, {"a"})] == [
         "delivered",
         "to run",
     ]
     deliver(plan, "a", stems={"copy": [[1, "another", "copy"]]})
-    assert plan_table.delivered(plan, wanted) == set()
+    assert plan_table.delivered(plan, ["a"]) == set()
     assert plan_table.rows(plan, {"a": Expected()}, set())[0][4:6] == ("1/1", "cached")
     Path("results/a/provenance.json").write_text("[")
-    assert plan_table.delivered(plan, wanted) == set()
+    assert plan_table.delivered(plan, ["a"]) == set()
 
 
 def test_the_notes_tell_totals_device_and_what_is_missing():
@@ -76,7 +80,13 @@ def test_the_notes_tell_totals_device_and_what_is_missing():
     text = "\n".join(told)
     for words in ("1 songs (1:00 min", "Time: 2:05 min, on the CPU of this machine", "4 cores", "store 2.00 GB", "net"):
         assert words in text
+    assert "what is in work goes with the run" in text
     assert text.endswith("Warning: Beware.")
+    reasons = {f"s{number}": "It is empty." for number in range(plan_table.TOLD + 1)}
+    more = plan_table.notes({}, 1.0, needed, HERE, audio=60, done=0, unreadable=reasons, kept=True)
+    assert "what is in work stays (keep: all)" in more[2]
+    assert "Unreadable: s0: It is empty." in more
+    assert more[-1] == "… and 1 more unreadable songs"
     assert plan_table.BORROWED in told
     unknown = plan_table.notes({"a": Expected()}, None, needed, HERE, audio=60, done=0, borrowed=True)
     assert unknown[1].startswith("Time: ? ")

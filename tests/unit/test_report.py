@@ -62,7 +62,7 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
     facts = {
         "haves": {stem: {"path": f"stems/{stem}.mp3", "sha256": "def", "key": "h"} for stem in given},
         "id": "my/song", "path": "songs/my/song.wav", "recipe": "r", "preset": "balanced", "mix": "m",
-        "content": {"source": "abc"}, "sha256": "abc", "start": 1.0, "end": None, "expressions": expressions,
+        "content": {"source": "abc"}, "sha256": "abc", "delivery": {"format": "wav"}, "start": 1.0, "end": None, "expressions": expressions,
     }  # fmt: skip
     report(
         {stem: folder / f"{stem}.wav" for stem in stems},

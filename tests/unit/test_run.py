@@ -1,5 +1,6 @@
 """A run and the store: leased before it begins, told when it cannot be, noted and kept to its limits in the end."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from test_store import keep
 from unbraid import config, run, run_note, store
 from unbraid.errors import UnbraidError
+from unbraid.files import write_json
 from unbraid.leases import leased
 from unbraid.run import Run
 
@@ -37,32 +39,49 @@ def test_a_run_leases_what_it_needs_and_tells_its_jobs_what_was_there(tmp_path):
     keep(tmp_path / "store", "old")
     one = made(tmp_path)
     assert run_note.reused() == set()
-    one.begin(["new"], songs=True)
+    one.begin(["new"], ["song"])
     assert leased(tmp_path / "store") == {"old", "new"}
     assert run_note.reused() == {"old"}
+    (entry,) = store.entries(tmp_path / "store")
+    assert (entry.song, entry.hits) == ("song", 1)  # however the run may end
+    keep(tmp_path / "store", "new")
     one.end(["song"])
     assert leased(tmp_path / "store") == set()
-    (entry,) = store.entries(tmp_path / "store")
-    assert (entry.song, entry.hits) == ("song", 1)
+    assert {one.key: one.hits for one in store.entries(tmp_path / "store")} == {"old": 1, "new": 0}
 
 
-def test_a_run_that_does_nothing_for_songs_needs_no_key(tmp_path):
-    one = made(tmp_path, complete=("gone",))
-    one.begin([], songs=False)
+def test_what_dead_runs_left_is_tidied_up_by_the_next(tmp_path):
+    keep(tmp_path / "store", "old")
+    left = tmp_path / "store/runs/left.json"
+    write_json(left, {"machine": "gone", "user": 0, "owner": "1:1.0", "keys": ["old"]})
+    os.utime(left, (0, 0))
+    made(tmp_path).begin(["new"], ["song"])
+    assert not left.exists()
+
+
+def test_a_use_that_cannot_be_noted_is_a_warning_and_the_lease_ends_all_the_same(tmp_path, monkeypatch):
+    keep(tmp_path / "store", "old", {"vocals.wav": 10**6})
+    said = []
+    one = made(tmp_path, said=said, store_limit="1kB")
+    monkeypatch.setattr(store, "record", refuse)
+    one.begin(["new"], ["song"])
+    one.end(["song"])
+    assert "Some uses cannot be noted" in said[0]
+    assert "umask 002" in said[0]
     assert leased(tmp_path / "store") == set()
-    one.end([])
+    assert "1 of them this very run had used: the limit is too small for it." in said[-1]
 
 
 def test_a_key_that_went_while_the_run_was_planned_is_an_error_before_it_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "PATIENCE", 0.2)
     with pytest.raises(UnbraidError, match=r"removed from the store .* Run again"):
-        made(tmp_path).begin(["new"], songs=True)
+        made(tmp_path).begin(["new"], ["song"])
     assert leased(tmp_path / "store") == set()
 
 
 def test_a_key_that_its_remover_puts_back_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(run.time, "sleep", lambda seconds: keep(tmp_path / "store", "old"))
-    made(tmp_path).begin(["new"], songs=True)
+    made(tmp_path).begin(["new"], ["song"])
 
 
 def test_what_a_killed_run_left_of_finished_keys_is_deleted(tmp_path):
@@ -71,12 +90,12 @@ def test_what_a_killed_run_left_of_finished_keys_is_deleted(tmp_path):
     needed = [tmp_path / "work" / path for path in ("stems/new", "separated/work-new", "segments/segments-new")]
     for path in (*left, *needed):
         path.mkdir(parents=True)
-    made(tmp_path).begin(["new"], songs=True)
+    made(tmp_path).begin(["new"], ["song"])
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in needed)
 
 
-def refuse(*given):
+def refuse(*given, **named):
     raise PermissionError(13, "Permission denied")
 
 
@@ -85,28 +104,29 @@ def test_a_store_that_cannot_be_written_serves_a_run_that_puts_nothing_there(tmp
     monkeypatch.setattr(run, "Lease", refuse)
     said = []
     one = made(tmp_path, said=said)
-    one.begin([], songs=True)
+    one.begin([], ["song"])
     one.end(["song"])
-    assert said == []
+    assert "no use is noted there, and no limit kept" in said[0]
     with pytest.raises(UnbraidError, match=r"cannot be written \(Permission denied\), and 1 keys that this run needs"):
-        made(tmp_path).begin(["new"], songs=True)
+        made(tmp_path).begin(["new"], ["song"])
 
 
 def test_a_store_that_fails_in_the_end_is_a_warning(tmp_path, monkeypatch):
     keep(tmp_path / "store", "old")
     said = []
     one = made(tmp_path, said=said)
-    one.begin(["new"], songs=True)
-    monkeypatch.setattr(store, "record", refuse)
+    one.begin(["new"], ["song"])
+    monkeypatch.setattr("unbraid.cleaning.bounds", refuse)
     one.end(["song"])
     assert "could not be kept in order" in said[0]
+    assert leased(tmp_path / "store") == set()
 
 
 def test_limits_are_kept_in_the_end(tmp_path):
     keep(tmp_path / "store", "old", {"vocals.wav": 10**6})
     said = []
     one = made(tmp_path, said=said, store_limit="1kB")
-    one.begin(["new"], songs=True)
+    one.begin(["new"], ["song"])
     one.end([])
     assert said == []
     one.end(["song"])

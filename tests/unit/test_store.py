@@ -34,7 +34,9 @@ def test_a_key_is_complete_once_its_manifest_and_all_its_stems_are_there(tmp_pat
     (tmp_path / "stems" / "k").mkdir(parents=True)
     (tmp_path / "stems" / "k" / "vocals.wav").touch()
     assert not complete("k", ("vocals",))
-    (tmp_path / "stems" / "k" / store.MANIFEST).touch()
+    (tmp_path / "stems" / "k" / store.MANIFEST).write_text("{")
+    assert not complete("k", ("vocals",))
+    write_json(tmp_path / "stems" / "k" / store.MANIFEST, {"stage": "merge"})
     assert complete("k", ("vocals",))
     assert not complete("k", ("vocals", "drums"))
 
@@ -194,6 +196,14 @@ def test_a_key_that_is_there_already_stays_and_one_that_is_half_there_is_replace
     making(place / "stems" / "b", "half", manifest=False)
     store.publish(place, "b", making(tmp_path / "3", "whole"))
     assert published(place, "b") == "whole"
+    for spoil in (
+        lambda: (place / "stems/b/vocals.wav").unlink(),
+        lambda: (place / "stems/b/manifest.json").write_text("{"),
+    ):
+        spoil()
+        store.publish(place, "b", making(tmp_path / f"{spoil}", "again"))
+        assert published(place, "b") == "again"
+        assert store.complete_in(place)("b", ("vocals",))
     assert list((place / "removed").iterdir()) == list((place / "incoming").iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from planned_songs import plan_of
 from unbraid import workload
+from unbraid.files import write_json
 
 
 @pytest.fixture
@@ -24,10 +25,12 @@ def test_what_the_store_holds_is_not_done_again(tmp_path):
     (key,) = plan.songs["a"].kept
     folder = tmp_path / "store/stems" / key
     folder.mkdir(parents=True)
-    for name in ("manifest.json", "copy.wav"):
-        (folder / name).touch()
+    write_json(folder / "manifest.json", {"stage": "merge"})
+    (folder / "copy.wav").touch()
     _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
     assert [stage for stage, _ in workload.planned(plan, wanted, ())] == ["convert", "deliver", "report"]
+    # Nor is what fails for others a failure of this song.
+    assert {stage for stage, _ in workload.needed(plan, wanted)} == {"convert", "deliver", "report", "preview"}
 
 
 def test_songs_of_one_content_share_their_jobs_and_the_first_one_has_them(tmp_path):

@@ -60,4 +60,4 @@ def test_a_store_that_cannot_be_written_still_delivers_what_it_holds(tmp_path):
     used.rmdir()
     used.write_text("in the way")  # what a folder without permission is to everyone but root
     run = desk.good("results/a/copy.flac")
-    assert "could not be kept in order" in run.text
+    assert "Some uses cannot be noted" in run.text

@@ -34,7 +34,7 @@ def test_the_plan_tells_what_a_run_will_do_and_the_summary_what_it_did(tmp_path)
     assert "2 cores" in told
     planned = table(desk, "plan.tsv")
     assert [(row["state"], row["stored"], row["segments"]) for row in planned.values()] == [("to run", "0/1", "1")] * 2
-    assert planned["a"]["bytes"] == str(2 * 44100 * 2 * (4 + 3))
+    assert planned["a"]["bytes"] == str(2 * 44100 * 2 * (4 + 4))
     assert not (desk.path / "work").exists()
     assert notes(desk) == []
 
@@ -66,3 +66,36 @@ def test_the_plan_tells_what_a_run_will_do_and_the_summary_what_it_did(tmp_path)
     assert desk.good("results/a/copy.wav").idle
     desk.good("results/c/qc.json", "-n")
     assert desk.files("results", "store/speeds") == before
+
+
+def test_plan_and_run_agree_on_what_there_is_to_do(tmp_path):
+    desk = furnish(tmp_path, a=0.2, b=0.2)
+
+    def states(**config):
+        desk.good("plan", **config)
+        to_do = desk.good("-n", **config)
+        assert ("Nothing to be done" in to_do.text) == (
+            {row["state"] for row in table(desk, "plan.tsv").values()} == {"delivered"}
+        )
+        return [row["state"] for row in table(desk, "plan.tsv").values()]
+
+    desk.good()
+    assert states() == ["delivered"] * 2
+    assert states(bit_depth="24") == states(format="flac") == ["cached"] * 2
+    desk.good(format="flac")
+    assert states() == ["cached"] * 2  # their reports are of the flac files
+    assert states(format="flac") == ["delivered"] * 2
+    desk.good("cache_clear", yes="true")
+    assert states(format="flac") == ["delivered"] * 2
+
+
+def test_a_row_that_is_wrong_is_told_with_its_reason_and_fetches_no_model(tmp_path):
+    desk = furnish(tmp_path, a=0.2)
+    (desk.path / "songs.tsv").write_text("song\tpath\trecipe\na\tsongs/a.wav\t\nb\tsongs/a.wav\tidentty\n")
+    asked = {"songs": "songs.tsv", "recipe": "stems"}
+    told = desk.good("plan", **asked).text
+    assert "Unreadable: b: " in told
+    (desk.path / "songs.tsv").write_text("song\tpath\trecipe\nb\tsongs/a.wav\tidentty\n")
+    told = desk.good("plan", **asked).text
+    assert "To be fetched" not in told
+    assert "model" not in desk.good("-n", **asked).planned

@@ -31,14 +31,15 @@ def deliver(
     outputs: Mapping[str, Path],
     report: Path,
     *,
-    bit_depth: str,
+    bit_depth: str | None,
     bitrate: int | None,
     clip: str,
 ) -> None:
     """Compute each stem in float32 and write it as its file's extension says (see `unbraid.audio.formats`).
 
     stems, outputs: by stem name. mix_info: what convert said of the song. bit_depth, clip: as configured. bitrate: in bits a
-    second, None for the format's best. A format that lacks the song's rate gets the nearest one that it has.
+    second, None for the format's best. Lossy formats have no bit depth, the others no bitrate. A format that lacks the song's
+    rate gets the nearest one that it has.
     Writes `report`: the bit depth used, the gain (1 unless `clip: scale` had to act), samples clipped per stem, and what
     convert said.
     Raises: UnbraidError for `clip: error` when a stem passes full scale.
@@ -55,7 +56,7 @@ def deliver(
         return resample(combine(linear, song["frames"]), song["rate"], rate, frames)
 
     peaks = {stem: _peak(blocks(linear)) for stem, linear in stems.items()}
-    bits = None if lossy else choose_bits(bit_depth, name, song, max(peaks.values()))
+    bits = choose_bits(bit_depth, name, song, max(peaks.values()))
     gain = 1.0
     if bits is not None or lossy:
         gain = _gain(peaks, bits, clip, name)
@@ -66,7 +67,7 @@ def deliver(
         with ExitStack() as files:
             partial = files.enter_context(replacing(outputs[stem]))
             write = files.enter_context(
-                encode.create(partial, name, rate, song["channels"], bits=bits, bitrate=bitrate if lossy else None)
+                encode.create(partial, name, rate, song["channels"], bits=bits, bitrate=bitrate)
             )
             progress = Progress(song["frames"] / song["rate"], stem)
             for block in progress.of(blocks(linear), rate):
@@ -91,12 +92,14 @@ def deliver(
     )
 
 
-def choose_bits(bit_depth: str, file_format: str, song: Mapping[str, Any], peak: float) -> int | None:
-    """Bits of an integer sample, or None for float32 samples.
+def choose_bits(bit_depth: str | None, file_format: str, song: Mapping[str, Any], peak: float) -> int | None:
+    """Bits of an integer sample, or None for float32 samples, and where none are asked for.
 
     `auto`: float for float sources and as soon as any stem passes full scale; 24 for lossy sources; else the source's,
     at least 16; more than 24 bits need float. FLAC holds no float, so what would be float becomes 24 bits there.
     """
+    if bit_depth is None:
+        return None
     if bit_depth == "float" and file_format == "flac":
         raise UnbraidError(
             "FLAC cannot hold float samples.", remedy="Set bit_depth=24 (or auto), or deliver wav for float."

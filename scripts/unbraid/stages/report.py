@@ -93,6 +93,7 @@ def report(
             "window": {"start": song["start"], "end": song["end"]},
             "recipe": song["recipe"],
             "preset": song["preset"],
+            "delivery": song["delivery"],
             "mix": {"key": song["mix"], "content": song["content"]},
             "stems": expressions,
             "have": origins,
