@@ -1,6 +1,7 @@
 # What a run is expected to take, and what it took: functions for the target `plan` and the hooks. No rules here.
 import functools
 import time
+from collections import Counter
 
 import psutil
 
@@ -35,8 +36,20 @@ def known_speeds():
     return speeds.Speeds(speeds.read(SPEEDS), speeds.read(shipped))
 
 
-def expected_of(jobs, songs, known):
-    return forecast.forecast(plan, jobs, songs, known, machine(), settings)
+def expected_of(jobs, songs, known, parts):
+    return forecast.forecast(plan, jobs, songs, known, machine(), settings, parts)
+
+
+def parts_left(jobs):
+    """The segments of each separation that no earlier run has left in work/."""
+    return {
+        key: sum(
+            not Path(f"{WORK}/separated/{key}/{part}.json").exists()
+            for part in range(plan.works[key].segments.count)
+        )
+        for stage, key in jobs
+        if stage == "separate" and settings.reuse
+    }
 
 
 def separations_of(jobs):
@@ -57,7 +70,7 @@ def planned():
     known = known_speeds()
     done = plan_table.delivered(plan, wanted)
     jobs = workload.planned(plan, wanted, done)
-    return jobs, done, known, expected_of(jobs, wanted, known)
+    return jobs, done, known, expected_of(jobs, wanted, known, parts_left(jobs))
 
 
 def plan_rows():
@@ -103,12 +116,14 @@ def expect():
     """Before the first job: what the run is to do, what that will take, and whether there is room for it."""
     jobs = [job_of(job) for job in workflow.dag.needrun_jobs()]
     # Each part of a song is a job; together they are one thing to do.
-    jobs = list(dict.fromkeys(job for job in jobs if job))
+    parts = Counter(job for job in jobs if job)
+    jobs = list(parts)
     songs = sorted({name for stage, name in jobs if stage in ("deliver", "report")})
     if not songs:
         return
     known = known_speeds()
-    expected = expected_of(jobs, songs, known)
+    left = {key: count for (stage, key), count in parts.items() if stage == "separate"}
+    expected = expected_of(jobs, songs, known, left)
     wall = forecast.wall(expected.values(), known, machine())
     expectation.update(begun=time.time(), jobs=jobs, expected=expected, wall=wall)
     if wall is not None:

@@ -1,6 +1,6 @@
 """What a run will take for each song: time, and room on the disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from unbraid import estimates, shares, workload
@@ -54,9 +54,18 @@ class Expected:
 
 
 def forecast(
-    plan: Plan, jobs: Iterable[Job], songs: Iterable[str], speeds: Speeds, machine: Machine, config: Config
+    plan: Plan,
+    jobs: Iterable[Job],
+    songs: Iterable[str],
+    speeds: Speeds,
+    machine: Machine,
+    config: Config,
+    parts: Mapping[str, int],
 ) -> dict[str, Expected]:
-    """For each of the songs. A song that cannot be read is expected to take nothing: it fails at once."""
+    """For each of the songs. A song that cannot be read is expected to take nothing: it fails at once.
+
+    parts: segments that are left to do of a separation, where an earlier run has done some.
+    """
     expected = {song: Expected() for song in songs}
     users = workload.needed(plan, expected)
     loaded: set[str] = set()
@@ -70,9 +79,10 @@ def forecast(
             share = share_of(plan, made, machine, config)
             # Chunks of songs that go together are measured as if these came one after another (see `unbraid.measured`).
             mine.share = max(mine.share, 1.0 if share.joint else share.percent / 100 or 1.0)
-            mine.separating = _sum(mine.separating, _separating(plan, made, share, speeds, machine))
+            count = parts.get(job[1], made.segments.count)
+            mine.separating = _sum(mine.separating, _separating(plan, made, share, speeds, machine, count))
             warm = config.worker and registry.find(made.model.backend).warm
-            loads = int(made.model.name not in loaded) if warm else made.segments.count
+            loads = int(made.model.name not in loaded) if warm else count
             mine.separating = _sum(mine.separating, loads * (speeds.least("load", made.model.name) or 0.0))
             loaded.add(made.model.name)
         elif job[0] in MEASURED:
@@ -108,8 +118,10 @@ def share_of(plan: Plan, made: Separation, machine: Machine, config: Config) -> 
     )
 
 
-def _separating(plan: Plan, made: Separation, share: shares.Share, speeds: Speeds, machine: Machine) -> float | None:
-    """Seconds of a separation, loading its network aside."""
+def _separating(
+    plan: Plan, made: Separation, share: shares.Share, speeds: Speeds, machine: Machine, count: int
+) -> float | None:
+    """Seconds of `count` segments of a separation, loading its network aside."""
     network = speeds.network(made.model.name, made.settings, gpu=machine.gpu)
     if network is None:
         return None
@@ -119,7 +131,7 @@ def _separating(plan: Plan, made: Separation, share: shares.Share, speeds: Speed
     chunks = estimates.chunk_count(duration, segments, settings.get("overlap", 0.0), network.chunk_seconds, passes)
     rounds = estimates.rounds(chunks, segments, share.threads if network.aside else 1)
     start = speeds.cost("start", made.model.name)
-    return network.cost.of(rounds) + (start.start * segments if start else 0.0)
+    return (network.cost.of(rounds) + (start.start * segments if start else 0.0)) * count / segments
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

@@ -43,10 +43,10 @@ def learn(tmp_path, lengths, **changes):
     return measured.lines(plan, ran, 3.0, lambda key: manifests.get(key, {}), config, HERE)
 
 
-def predict(tmp_path, lengths, known, machine=HERE, **config):
+def predict(tmp_path, lengths, known, machine=HERE, parts=None, **config):
     settings, plan, wanted = plan_of(tmp_path, lengths, **config)
     jobs = workload.planned(plan, wanted, ())
-    return plan, jobs, forecast.forecast(plan, jobs, wanted, known, machine, settings)
+    return plan, jobs, forecast.forecast(plan, jobs, wanted, known, machine, settings, parts or {})
 
 
 @pytest.mark.parametrize(("first", "second"), [(10, 60), (60, 10), (10, 10), (60, 300), (7, 240)])
@@ -153,3 +153,12 @@ def test_a_job_that_waited_for_the_network_to_be_loaded_tells_nothing_of_what_th
     assert "start" not in stages(first.begun + LOAD / 2)
     assert stages(first.begun + first.seconds).count("start") == 1
     assert stages(first.begun + LOAD / 2).count("load") == 1
+
+
+def test_segments_that_an_earlier_run_has_done_take_no_time(tmp_path):
+    known = Speeds(learn(tmp_path / "first", {"a": 100}), [])
+    plan, _, whole = predict(tmp_path / "first", {"a": 100}, known, segment_seconds=25)
+    (made,) = plan.songs["a"].separations.values()
+    _, _, part = predict(tmp_path / "first", {"a": 100}, known, parts={made.work: 1}, segment_seconds=25)
+    assert part["a"].separating - LOAD == pytest.approx((whole["a"].separating - LOAD) / 4)
+    assert part["a"].around == whole["a"].around
