@@ -1,4 +1,11 @@
 # What the store holds: targets to ask for by name. They make no files.
+localrules:
+    cache_list,
+    cache_verify,
+    cache_clean,
+    cache_clear,
+
+
 rule cache_list:
     log:
         f"{LOGS}/cache_list.log",

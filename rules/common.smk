@@ -122,7 +122,7 @@ def separate_input(wildcards):
     files = {name: segment_file(key, file) for name, file in SEGMENT_FILES.items()}
     if model.weights and not is_unreadable(separation):
         files["model"] = ancient(model_file(model.name))
-    if separation.prompt:
+    if separation.prompt and not is_unreadable(separation):
         files["prompt"] = prompt_file(separation.prompt)
     return files
 

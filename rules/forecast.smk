@@ -68,7 +68,7 @@ def warnings_for(jobs, expected):
 @functools.cache
 def planned():
     known = known_speeds()
-    done = plan_table.delivered(plan, wanted)
+    done = plan_table.delivered(plan, wanted) if settings.reuse else set()
     jobs = workload.planned(plan, wanted, done)
     return jobs, done, known, expected_of(jobs, wanted, known, parts_left(jobs))
 

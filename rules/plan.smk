@@ -1,5 +1,10 @@
 # What a run would take, and what became of the last one: targets to ask for by name. They are no files that a job makes,
 # so that they are always done when asked for.
+localrules:
+    plan,
+    summary,
+
+
 rule plan:
     log:
         f"{LOGS}/plan.log",

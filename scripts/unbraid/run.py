@@ -97,7 +97,8 @@ class Run:
             if songs and limits and (gone := cleaning.keep_to(self._store, limits, used)):
                 self._tell(gone)
         except OSError as error:
-            self._lease.end()
+            with suppress(OSError):
+                self._lease.end()
             self._warn(f"The store {self._store} could not be kept in order: {error}")
 
     def _record(self, songs: Iterable[str], *, hit: bool) -> None:

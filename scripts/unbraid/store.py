@@ -97,7 +97,7 @@ def damage(store: Path, key: str) -> str:
     try:
         manifest = read_json(folder / MANIFEST)
         files = {str(name): (file["bytes"], file["sha256"]) for name, file in manifest["files"].items()}
-        if not (files and manifest["stage"] and manifest["created"]):
+        if not (files and manifest["stage"] and _created(manifest)):
             raise ValueError("it lacks what every manifest has")
     except FileNotFoundError:
         return ""
@@ -219,11 +219,18 @@ def _entry(store: Path, folder: Path) -> Entry | None:
         manifest.get("stage", ""),
         manifest.get("model", ""),
         size,
-        datetime.fromisoformat(manifest["created"]) if "created" in manifest else when,
+        _created(manifest) or when,
         max([when, *(datetime.fromisoformat(use["time"]) for use in uses)]),
         sum(use["hit"] for use in uses),
         uses[-1]["song"] if uses else "",
     )
+
+
+def _created(manifest: dict[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(manifest["created"])
+    except (LookupError, ValueError, TypeError):
+        return None
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -162,6 +162,8 @@ def test_sixteen_bits_of_a_song_that_has_more_are_dithered_the_same_way_every_ti
     error = first * 32768 - 100.25
     assert abs(error.mean()) < 0.01  # undithered it would be -0.25
     assert error.std() == pytest.approx(0.5, abs=0.01)  # of the noise, 1/sqrt(6), and of rounding, 1/sqrt(12)
+    _, _, _, report = delivered(tmp_path, np.full((9000, 2), 1.5, np.float32), bit_depth="16", is_float=True)
+    assert report["clipped_by_delivery"] == {"loud": 0, "soft": 0}  # turned down to full scale: noise alone passes it
     plain, _, _, _ = delivered(tmp_path, audio, bit_depth="16")
     assert np.unique(plain * 32768).tolist() == [100]
 
@@ -207,3 +209,7 @@ def test_a_format_that_lacks_the_songs_rate_gets_the_nearest_and_the_log_says_so
             assert (decoder.rate, sum(map(len, decoder))) == (rate, rate)
     assert caplog.text.count("resampled to") == 1
     assert "mp3 holds no 96000 Hz: the stems are resampled to 48000 Hz." in caplog.text
+    outputs = {"a": tmp_path / "a.opus"}
+    deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth=None, bitrate=320_000, clip="scale")
+    assert read_json(tmp_path / "r.json")["bitrate"] == 255_000
+    assert "opus of this song holds no 320000 bit/s: the stems get 255000." in caplog.text

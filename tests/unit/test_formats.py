@@ -63,13 +63,14 @@ def test_a_file_is_as_long_as_what_went_in_and_has_no_lag(tmp_path, name, rate, 
 
 
 @pytest.mark.parametrize("name", [name for name in formats.FORMATS if name != "ogg"])
-@pytest.mark.parametrize("frames", [100, 1024, 44100, 100_000])
-def test_ffmpegs_libraries_find_the_same_length(tmp_path, name, frames):
-    rate = formats.nearest_rate(name, 44100)
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+def test_every_length_is_kept_wherever_it_ends_within_a_frame(tmp_path, name, rate):
+    held = formats.nearest_rate(name, rate)
     path = tmp_path / f"a.{name}"
-    write(path, sweep(rate, 2, frames), rate)
-    with Decoder(path) as decoder:
-        assert sum(map(len, decoder)) == frames
+    for frames in (*range(23040, 23060), *(23040 + rest for rest in (46, 47, 100, 576, 1000, 1023, 1024, 1151))):
+        write(path, sweep(held, 1, frames), held)
+        with Decoder(path) as decoder:
+            assert sum(map(len, decoder)) == frames
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)
@@ -108,6 +109,19 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path, name):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EFBIG
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 12000, 24000, 44100, 192000])
+@pytest.mark.parametrize("name", ["mp3", "ogg", "opus", "m4a"])
+@pytest.mark.parametrize("bitrate", [1000, 999_000])
+def test_a_bitrate_that_a_file_cannot_have_becomes_the_nearest(tmp_path, name, rate, channels, bitrate):
+    held = formats.nearest_rate(name, rate)
+    found = formats.held_bitrate(name, bitrate, held, channels)
+    assert found != bitrate
+    assert formats.held_bitrate(name, found, held, channels) == found
+    write(tmp_path / f"a.{name}", sweep(held, channels, held), held, found)
+    assert sum(len(block) for block in read(tmp_path / f"a.{name}")[2]) == held
+
+
 @pytest.mark.parametrize(
     ("asked", "song", "found"),
     [("flac", "a.mp3", "flac"), ("same", "a.FLAC", "flac"), ("same", "a b.mp3", "mp3"), ("same", "a.m4b", "m4a"),
@@ -120,7 +134,7 @@ def test_a_song_gets_the_format_that_was_asked_for_or_its_own(asked, song, found
 @pytest.mark.parametrize(
     ("name", "rate", "held"),
     [("mp3", 96000, 48000), ("mp3", 44100, 44100), ("mp3", 46050, 48000), ("opus", 44100, 48000),
-     ("m4a", 192000, 96000), ("ogg", 96000, 96000), ("wav", 12345, 12345)],
+     ("m4a", 192000, 96000), ("ogg", 96000, 96000), ("ogg", 384000, 192000), ("wav", 12345, 12345)],
 )  # fmt: skip
 def test_a_format_that_lacks_a_rate_has_a_nearest_one(name, rate, held):
     assert formats.nearest_rate(name, rate) == held

@@ -120,6 +120,11 @@ def test_a_store_that_fails_in_the_end_is_a_warning(tmp_path, monkeypatch):
     one.end(["song"])
     assert "could not be kept in order" in said[0]
     assert leased(tmp_path / "store") == set()
+    again = made(tmp_path, said=said)
+    again.begin(["new"], ["song"])
+    monkeypatch.setattr("unbraid.leases.Lease.end", refuse)
+    again.end(["song"])
+    assert "could not be kept in order" in said[-1]
 
 
 def test_limits_are_kept_in_the_end(tmp_path):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from unbraid import cache, run_note, store
-from unbraid.files import sha256, write_json
+from unbraid.files import read_json, sha256, write_json
 from unbraid.leases import Lease
 from unbraid.publish import publish
 
@@ -53,6 +53,15 @@ def test_an_entry_tells_what_a_key_is_and_takes(tmp_path):
     assert (entry.key, entry.stage, entry.model, entry.song, entry.hits) == ("htdemucs-1", "merge", "htdemucs", "", 0)
     assert entry.size == 3000 + (folder / store.MANIFEST).stat().st_size
     assert entry.created == entry.used == LONG_AGO
+
+
+@pytest.mark.parametrize("created", ["long ago", 7, None])
+def test_a_manifest_that_tells_no_time_is_listed_and_damaged(tmp_path, created):
+    folder = keep(tmp_path, "a")
+    write_json(folder / store.MANIFEST, {**read_json(folder / store.MANIFEST), "created": created})
+    (entry,) = store.entries(tmp_path)
+    assert entry.created.year >= 2026
+    assert "cannot be read" in store.damage(tmp_path, "a")
 
 
 def test_uses_are_noted_with_their_song_and_hits_are_counted(tmp_path):

@@ -119,7 +119,10 @@ class Decoder:
 
     def _window(self) -> Iterator[Audio]:
         at = 0
-        for frame, ends in _marked(self._all()):
+        timed = self._source.container.format.name in _TIMED
+        # Only where it has to be known which frame is the last: what lies beyond the window may be damaged.
+        marked = _marked(self._all()) if timed else ((frame, False) for frame in self._all())
+        for frame, ends in marked:
             count = self._shown(frame) if ends else frame.samples
             first, last = max(self._start - at, 0), int(min(self._end - at, count))
             if first < last:
@@ -136,7 +139,7 @@ class Decoder:
 
     def _shown(self, frame: AudioFrame) -> int:
         """Samples of the last frame that are the song's: MP4 files tell how long it lasts, the rest is filling."""
-        if self._source.container.format.name not in _TIMED or not frame.duration or frame.time_base is None:
+        if not frame.duration or frame.time_base is None:
             return int(frame.samples)
         return min(frame.samples, round(frame.duration * frame.time_base * frame.sample_rate))
 

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 SUBTYPES = {None: "FLOAT", 16: "PCM_16", 24: "PCM_24"}
 CONTAINERS = {"wav": "RF64", "flac": "FLAC"}  # of libsndfile
-ENCODERS = {"mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus"), "m4a": ("ipod", "aac")}  # of ffmpeg
+ENCODERS = {
+    "opus": ("ogg", "libopus"),
+    "m4a": ("ipod", "aac"),
+}  # of ffmpeg, whose mp3 files are at times a little too long
 AUTO = {"opus": 96_000, "m4a": 128_000}
 """Bits a second for each channel where none are asked for. mp3 and ogg are then as good as their best variable rates."""
-BEST_MP3 = {"flags": "+qscale", "global_quality": "0"}  # V0
 BEST_OGG = 0.2  # libsndfile's level of compression: Vorbis quality 8
-QUALITIES = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 500)
-"""kbit/s that Vorbis means by its qualities 0 to 10, at 44.1 kHz in stereo."""
+QUALITIES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 250)
+"""kbit/s for each channel that Vorbis means by its qualities 0 to 10, at 44.1 kHz in stereo."""
 
 Write = Callable[[Any], None]
 
@@ -36,13 +38,20 @@ def create(
     """Yields what writes a block [frames, channels] to a file of the format `name`.
 
     bits: of an integer sample, for blocks as `quantise` makes them; None for float32. bitrate: in bits a second, of a lossy
-    format; None for its best. Raises: OSError when the disk is full or fails.
+    format, which holds it (`formats.held_bitrate`); None for its best. Raises: OSError when the disk is full or fails.
     """
     if name in ENCODERS:
         with _ffmpeg(path, name, rate, channels, bitrate) as write:
             yield write
+    elif name == "mp3":
+        # VBR V0, or CBR.
+        mode, level = ("VARIABLE", 0.0) if bitrate is None else ("CONSTANT", _place(bitrate, rate))
+        with wav.create(
+            path, rate, channels, "MPEG_LAYER_III", "MP3", compression_level=level, bitrate_mode=mode
+        ) as file:
+            yield file.write
     elif name == "ogg":
-        level = BEST_OGG if bitrate is None else _level(bitrate)
+        level = BEST_OGG if bitrate is None else _level(bitrate / channels)
         with wav.create(path, rate, channels, "VORBIS", "OGG", compression_level=level) as file:
             yield file.write
         _number(path)
@@ -58,13 +67,13 @@ def _ffmpeg(path: Path, name: str, rate: int, channels: int, bitrate: int | None
     container, codec = ENCODERS[name]
     layout = {1: "mono", 2: "stereo"}[channels]
     at = 0
-    # Without `file:` a name with a colon would be taken for an address. Bit-exact: no random number of an ogg stream.
-    with av.open(f"file:{path}", "w", format=container, options={"fflags": "+bitexact"}) as output:
-        options = BEST_MP3 if (name, bitrate) == ("mp3", None) else {}
-        stream = cast("AudioStream", output.add_stream(codec, rate=rate, options=options))
+    # Bit-exact: no random number of an ogg stream. By its own clock an MP4 file would tell its length in milliseconds.
+    options = {"fflags": "+bitexact", **({"movie_timescale": str(rate)} if name == "m4a" else {})}
+    # Without `file:` a name with a colon would be taken for an address.
+    with av.open(f"file:{path}", "w", format=container, options=options) as output:
+        stream = cast("AudioStream", output.add_stream(codec, rate=rate))
         stream.layout = layout
-        if bitrate or name in AUTO:
-            stream.bit_rate = bitrate or AUTO[name] * channels
+        stream.bit_rate = bitrate or AUTO[name] * channels
 
         def write(block: Audio) -> None:
             nonlocal at
@@ -78,8 +87,14 @@ def _ffmpeg(path: Path, name: str, rate: int, channels: int, bitrate: int | None
         output.mux(stream.encode(None))
 
 
-def _level(bitrate: int) -> float:
-    """libsndfile's level of compression for a bitrate: Vorbis knows qualities only."""
+def _place(bitrate: int, rate: int) -> float:
+    """libsndfile's level of compression for a bitrate of mp3: its place between the highest and the least of the rate."""
+    lowest, highest = (32_000, 320_000) if rate >= 32000 else (8000, 160_000) if rate >= 16000 else (8000, 64_000)
+    return (highest - bitrate) / (highest - lowest)
+
+
+def _level(bitrate: float) -> float:
+    """libsndfile's level of compression for a bitrate of each channel: Vorbis knows qualities only."""
     return 1 - float(np.interp(bitrate / 1000, QUALITIES, np.arange(len(QUALITIES)) / 10))
 
 

@@ -17,7 +17,11 @@ FORMATS = {
     "wav": Format(),
     "flac": Format(),
     "mp3": Format(True, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), 320_000),
-    "ogg": Format(True, (), 500_000),
+    "ogg": Format(
+        True,
+        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000),
+        500_000,
+    ),
     "opus": Format(True, (48000,), 510_000),  # whatever is put in, 48 kHz come out
     "m4a": Format(
         True, (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000), 512_000
@@ -34,6 +38,18 @@ def of(asked: str, song: Path) -> str:
     end = song.suffix[1:].lower()
     end = ALIKE.get(end, end)
     return end if end in FORMATS else "wav"
+
+
+def held_bitrate(name: str, bitrate: int, rate: int, channels: int) -> int:
+    """The bitrate that a lossy file gets for the one asked for: what it holds at this rate and with so many channels."""
+    lowest, highest = {
+        # In less there is no room for the frame that tells the song's length.
+        "mp3": (64_000, 320_000) if rate >= 32000 else (64_000, 160_000) if rate >= 16000 else (32_000, 64_000),
+        "ogg": (32_000 * channels, 250_000 * channels),
+        "opus": (6000 * channels, 255_000 * channels),
+        "m4a": (8000 * channels, min(6 * rate, 256_000) * channels),  # 6144 bits for each 1024 samples
+    }[name]
+    return min(max(bitrate, lowest), highest)
 
 
 def nearest_rate(name: str, rate: int) -> int:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -19,7 +20,7 @@ _RF64_AUTO_DOWNGRADE = 0x1210  # a command of libsndfile (sndfile.h) that soundf
 
 @contextmanager
 def create(
-    path: str | Path, rate: int, channels: int, subtype: str = "FLOAT", format: str = "RF64", **options: float
+    path: str | Path, rate: int, channels: int, subtype: str = "FLOAT", format: str = "RF64", **options: Any
 ) -> Iterator[soundfile.SoundFile]:
     """A file to write blocks [frames, channels] to, whatever the name's extension says.
 

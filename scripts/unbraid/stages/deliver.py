@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unbraid.audio import encode
-from unbraid.audio.formats import FORMATS, nearest_rate
+from unbraid.audio.formats import FORMATS, held_bitrate, nearest_rate
 from unbraid.audio.resample import resample, resampled_frames
 from unbraid.audio.wav import Audio
 from unbraid.errors import UnbraidError
@@ -50,6 +50,9 @@ def deliver(
     lossy, rate = FORMATS[name].lossy, nearest_rate(name, song["rate"])
     if rate != song["rate"]:
         log.warning("%s holds no %d Hz: the stems are resampled to %d Hz.", name, song["rate"], rate)
+    if bitrate and (held := held_bitrate(name, bitrate, rate, song["channels"])) != bitrate:
+        log.warning("%s of this song holds no %d bit/s: the stems get %d.", name, bitrate, held)
+        bitrate = held
 
     def blocks(linear: Linear) -> Iterator[Audio]:
         frames = resampled_frames(song["frames"], song["rate"], rate)
@@ -149,7 +152,9 @@ def quantise(
         exact += noise.random(exact.shape) - noise.random(exact.shape)
     rounded = np.rint(exact)
     limited = np.clip(rounded, -scale, scale - 1)
-    over = int(np.count_nonzero(limited != rounded))
+    # Dither may take a sample of full scale over it, which is no loss of the song's.
+    plain = np.rint(block.astype(np.float64) * scale) if noise else rounded
+    over = int(np.count_nonzero((plain < -scale) | (plain > scale - 1)))
     if bits == 16:
         return limited.astype(np.int16), over
     return limited.astype(np.int32) << (32 - bits), over
