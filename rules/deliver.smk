@@ -24,6 +24,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
             # Where they are may change; what they are made of decides whether to deliver again.
             expressions=lambda wildcards: plan.songs[wildcards.song].expressions,
             stems=told(lambda wildcards: stem_files(wildcards.song)),
+            song=told(lambda wildcards: plan.songs[wildcards.song].song.path),
             asked=lambda wildcards: settings.delivery(wildcards.format),
         message:
             "{wildcards.song}: delivering {wildcards.format}"

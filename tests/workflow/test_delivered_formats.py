@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from flow import Desk, write
-from unbraid.audio import encode, formats
+from unbraid.audio import encode, formats, tags
 from unbraid.audio.read import read
+from unbraid.audio.tags import Tags
 
 SECONDS = 1.5
 SONGS = {"high": ("wav", 96000), "mono": ("flac", 48000), "tape": ("mp3", 44100), "phone": ("m4a", 44100)}
@@ -34,6 +35,7 @@ def desk(tmp_path_factory):
                 put(audio)
         else:
             write(path, audio, rate)
+    tags.write(desk.songs / "tape.mp3", "mp3", Tags({"title": "A tape", "artist": "Somebody"}))
     return desk
 
 
@@ -57,6 +59,11 @@ def test_all_formats_of_all_songs_are_as_long_as_the_song_and_separated_once(des
             # The identity's stem is the mix: what is left is what the format loses.
             (residual,) = told["residuals"]
             assert residual["exact"] or residual["residual_db"] < -20
+        assert tags.read(desk.path / f"results/tape/copy.{name}").text == {
+            "title": "A tape (copy)",
+            "artist": "Somebody",
+        }
+        assert not tags.read(desk.path / f"results/mono/copy.{name}")
         assert desk.good(format=name, bitrate="160k").idle
 
 

@@ -4,16 +4,16 @@ import logging
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unbraid.audio import encode
+from unbraid.audio import encode, tags
 from unbraid.audio.formats import FORMATS, held_bitrate, nearest_rate
 from unbraid.audio.resample import resample, resampled_frames
+from unbraid.audio.tags import Tags
 from unbraid.audio.wav import Audio
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing, write_json
@@ -34,12 +34,13 @@ def deliver(
     bit_depth: str | None,
     bitrate: int | None,
     clip: str,
+    said: Tags | None = None,
 ) -> None:
     """Compute each stem in float32 and write it as its file's extension says (see `unbraid.audio.formats`).
 
     stems, outputs: by stem name. mix_info: what convert said of the song. bit_depth, clip: as configured. bitrate: in bits a
     second, None for the format's best. Lossy formats have no bit depth, the others no bitrate. A format that lacks the song's
-    rate gets the nearest one that it has.
+    rate gets the nearest one that it has. said: what the song's file says of itself, which each stem's then says too.
     Writes `report`: the bit depth used, the gain (1 unless `clip: scale` had to act), samples clipped per stem, and what
     convert said.
     Raises: UnbraidError for `clip: error` when a stem passes full scale.
@@ -67,17 +68,16 @@ def deliver(
     for stem, linear in stems.items():
         clipped[stem] = 0
         noise = dither(stem) if bits == 16 and reduces(song) else None
-        with ExitStack() as files:
-            partial = files.enter_context(replacing(outputs[stem]))
-            write = files.enter_context(
-                encode.create(partial, name, rate, song["channels"], bits=bits, bitrate=bitrate)
-            )
-            progress = Progress(song["frames"] / song["rate"], stem)
-            for block in progress.of(blocks(linear), rate):
-                scaled = block if gain == 1.0 else block * np.float32(gain)
-                samples, over = _fitted(scaled, bits, noise, lossy=lossy)
-                clipped[stem] += over
-                write(samples)
+        with replacing(outputs[stem]) as partial:
+            with encode.create(partial, name, rate, song["channels"], bits=bits, bitrate=bitrate) as write:
+                progress = Progress(song["frames"] / song["rate"], stem)
+                for block in progress.of(blocks(linear), rate):
+                    scaled = block if gain == 1.0 else block * np.float32(gain)
+                    samples, over = _fitted(scaled, bits, noise, lossy=lossy)
+                    clipped[stem] += over
+                    write(samples)
+            if said:
+                tags.write(partial, name, said.of_stem(stem, outputs[stem].parent.name))
     for stem, count in clipped.items():
         if count:
             log.warning("%s: %d samples passed full scale and were clipped (clip: clip).", stem, count)
