@@ -172,7 +172,7 @@ def account():
         summary.write(Path(SUMMARY), found)
         for line in summary.told(found, ended - started, expectation["wall"], SUMMARY):
             logger.info(line)
-        if workflow.local_exec:
+        if workflow.local_exec and this_run.notes:
             lines = measured.lines(
                 plan,
                 ran,

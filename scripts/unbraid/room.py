@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import psutil
-
 from unbraid import shares
 from unbraid.cache import size
 from unbraid.forecast import Expected
@@ -46,14 +44,14 @@ def disk_warnings(needed: Mapping[Path, float]) -> list[str]:
 
 
 def memory_warnings(separations: Iterable[Separation]) -> list[str]:
-    """A sentence when a separation is counted with more memory than this machine has."""
-    total = psutil.virtual_memory().total // 2**20
+    """A sentence when a separation is counted with more memory than there is."""
+    total = shares.memory_here()
     models = sorted({made.model.name for made in separations if made.model.weights})
     if not models or total >= shares.MEMORY:
         return []
     return [
-        f"The memory may run out: a separation is counted with {shares.MEMORY} MB ({', '.join(models)}), and this machine"
-        f" has {total} MB. Close other programs, or choose a smaller model, such as spleeter-2stems."
+        f"The memory may run out: a separation is counted with {shares.MEMORY} MB ({', '.join(models)}), and there"
+        f" are {total} MB here. Close other programs, or choose a smaller model, such as spleeter-2stems."
     ]
 
 

@@ -26,6 +26,11 @@ class Run:
         self._lease: Lease | None = None
         self.began = False
 
+    @property
+    def notes(self) -> bool:
+        """Whether the store takes what the run has to note."""
+        return self._lease is not None
+
     def begin(self, coming: Collection[str], songs: Iterable[str]) -> None:
         """Take the working directory, lease the keys, and note which are used that were there. Not for runs that do nothing
         for songs: they need no key, and go on beside others.
@@ -84,8 +89,10 @@ class Run:
         Without a song nothing is removed: that may have been somebody who only wants to see what would be.
         """
         run_note.forget()
-        if self._lease is None:  # nothing can be written there
-            self._warn(f"The store {self._store} cannot be written: no use is noted there, and no limit kept.")
+        if self._lease is None:
+            self._warn(
+                f"The store {self._store} cannot be written: no use and no speed is noted there, and no limit kept."
+            )
             return
         from unbraid import cleaning  # not every parse of the Snakefile comes here
 

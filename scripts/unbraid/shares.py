@@ -1,6 +1,7 @@
 """How much of the machine a separation is given, known before it runs."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ CHUNK = 6.0
 """Seconds of a song that a chunk of HTDemucs stands for, about: how far it is from one to the next."""
 MEMORY = 6000
 """MB that a separation is counted with, whatever its network: a guess on the safe side, not a measurement."""
+GROUPS = Path("/sys/fs/cgroup")
 SIDE_BY_SIDE = 4
 """Separations at a time on the CPU, however many cores it has: each has a network of its own in memory."""
 
@@ -49,8 +51,7 @@ def share(
     if not here:
         threads = _threads(chunks, cores) if apart else THREADS
         return Share(0, threads, threads, 0, False)
-    total = int(psutil.virtual_memory().total) // 2**20
-    memory = 100 * MEMORY // total
+    memory = 100 * MEMORY // memory_here()
     if apart and warm:
         # The worker computes with all cores, for whoever has chunks; a song that is ready waits there for the last one's
         # end, so that no core does.
@@ -60,6 +61,18 @@ def share(
     threads = _threads(chunks, cores) if apart else THREADS
     percent = min(100, max(100 * threads // cores, memory))
     return Share(0, threads, max(1, threads - 1), percent, False)
+
+
+def memory_here() -> int:
+    """MB that this process may have: of the machine, or of the container or allocation that it is in (Linux, cgroup v2)."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        _, _, group = Path("/proc/self/cgroup").read_text().partition("0::/")
+        place = GROUPS / group.splitlines()[0] if group else GROUPS
+        limits = [file.read_text().strip() for at in (place, *place.parents) if (file := at / "memory.max").is_file()]
+    except OSError:
+        limits = []
+    return min([total, *(int(limit) for limit in limits if limit.isdigit())]) // 2**20
 
 
 def uses_gpu(device: str, *, here: bool) -> bool:

@@ -129,12 +129,12 @@ def test_what_lies_on_one_disk_is_summed_before_it_is_compared(tmp_path, monkeyp
 def test_a_machine_with_too_little_memory_is_told_of(monkeypatch):
     network = SimpleNamespace(model=SimpleNamespace(name="net", weights=("w",)))
     none = SimpleNamespace(model=SimpleNamespace(name="identity", weights=()))
-    monkeypatch.setattr(room.psutil, "virtual_memory", lambda: SimpleNamespace(total=4000 * 2**20))
+    monkeypatch.setattr(room.shares, "memory_here", lambda: 4000)
     (warning,) = room.memory_warnings([network, none])
     assert "6000 MB (net)" in warning
     assert "4000 MB" in warning
     assert room.memory_warnings([none]) == []
-    monkeypatch.setattr(room.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
+    monkeypatch.setattr(room.shares, "memory_here", lambda: 8000)
     assert room.memory_warnings([network]) == []
 
 

@@ -1,5 +1,6 @@
 """A separation is given what it can use: more threads only where they change no bit, a GPU only where there may be one."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -71,6 +72,20 @@ def test_on_a_gpu_songs_share_a_worker_where_their_chunks_may_go_together(backen
 def test_a_machine_with_little_memory_separates_one_song_at_a_time(monkeypatch):
     monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
     assert given(settings=EXACT, cores=16).percent == 75
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"), [({}, 8000), ({"a/b": "max", "a": f"{3000 * 2**20}"}, 3000), ({".": "max"}, 8000)]
+)
+def test_a_container_has_the_memory_that_it_was_given(monkeypatch, tmp_path, limits, found):
+    for group, limit in limits.items():
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / group / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
+    monkeypatch.setattr(shares, "GROUPS", tmp_path)
+    real = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path: "0::/a/b\n" if path.name == "cgroup" else real(path))
+    assert shares.memory_here() == found
 
 
 def test_elsewhere_a_separation_is_given_all_that_it_uses_and_nothing_of_this_machine():

@@ -131,10 +131,12 @@ def test_a_read_only_store_gives_what_it_has_and_says_what_it_lacks(neighbours, 
     first.good("results/a/copy.wav")
     subprocess.run(["chmod", "-R", "a-w", store], check=True)
     try:
-        second.good("results/a/copy.wav", **ordinary)
+        told = second.good("results/a/copy.wav", **ordinary).text
         refused = second.run(**ordinary)
     finally:
         subprocess.run(["chmod", "-R", "u+w", store], check=True)
+    assert "cannot be written: no use and no speed is noted there" in told
+    assert "cannot be written down" not in told
     assert refused.code != 0
     assert "cannot be written (Permission denied), and 2 keys that this run needs are not in it" in refused.text
 
