@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from unbraid.audio import tags
 from unbraid.job import job
 from unbraid.stages.deliver import deliver
 
@@ -14,5 +13,5 @@ with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config
         {Path(path).stem: Path(path) for path in snakemake.output.stems},
         Path(snakemake.output.report),
         **params.asked,
-        said=tags.read(Path(params.song)),
+        source=Path(params.song),
     )

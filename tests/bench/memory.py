@@ -109,7 +109,16 @@ def deliver(folder: Path) -> None:
 
     stems = {"copy": [(1, folder / "copy.wav")], "rest": [(1, folder / "mix.wav"), (-1, folder / "copy.wav")]}
     outputs = {stem: folder / "out" / f"{stem}.wav" for stem in stems}
-    stage(stems, folder / "mix.json", outputs, folder / "delivery.json", bit_depth="auto", bitrate=None, clip="scale")
+    stage(
+        stems,
+        folder / "mix.json",
+        outputs,
+        folder / "delivery.json",
+        bit_depth="auto",
+        bitrate=None,
+        clip="scale",
+        source=folder / "song.wav",
+    )
 
 
 def report(folder: Path) -> None:

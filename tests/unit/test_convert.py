@@ -60,6 +60,8 @@ def test_the_mix_is_the_song_in_float32_and_its_info_says_what_it_was(made):
         "bit_depth": 24,
         "is_float": False,
         "lossy": False,
+        "tags": {},
+        "cover": False,
         "start": None,
         "end": None,
     }

@@ -14,7 +14,16 @@ from unbraid.stages.deliver import choose_bits, deliver, full_scale, quantise
 
 
 def source(**changes):
-    return {"lossy": False, "is_float": False, "bit_depth": 16, "rate": 48000, "channels": 2, **changes}
+    return {
+        "lossy": False,
+        "is_float": False,
+        "bit_depth": 16,
+        "rate": 48000,
+        "channels": 2,
+        "tags": {},
+        "cover": False,
+        **changes,
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,7 +82,14 @@ def delivered(tmp_path, audio, extension="wav", bit_depth="auto", clip="scale", 
     outputs = {stem: tmp_path / "out" / f"{stem}.{extension}" for stem in ("loud", "soft")}
     stems = {"loud": [(1, tmp_path / "a.wav")], "soft": [(1, tmp_path / "a.wav"), (-1, tmp_path / "half.wav")]}
     deliver(
-        stems, tmp_path / "mix.json", outputs, tmp_path / "report.json", bit_depth=bit_depth, bitrate=None, clip=clip
+        stems,
+        tmp_path / "mix.json",
+        outputs,
+        tmp_path / "report.json",
+        bit_depth=bit_depth,
+        bitrate=None,
+        clip=clip,
+        source=tmp_path,
     )
     read = {stem: soundfile.read(path, dtype="float32", always_2d=True) for stem, path in outputs.items()}
     assert all(rate == 48000 for _, rate in read.values())
@@ -185,6 +201,7 @@ def test_lossy_formats_hold_nothing_over_full_scale_and_say_what_was_done(tmp_pa
             bit_depth=None,
             bitrate=64_000,
             clip=clip,
+            source=tmp_path,
         )
         return read_json(tmp_path / "r.json")
 
@@ -204,12 +221,30 @@ def test_a_format_that_lacks_the_songs_rate_gets_the_nearest_and_the_log_says_so
     for extension, rate in (("mp3", 48000), ("m4a", 96000)):
         outputs = {"a": tmp_path / f"a.{extension}"}
         stems = {"a": [(1, tmp_path / "a.wav")]}
-        deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth=None, bitrate=None, clip="scale")
+        deliver(
+            stems,
+            tmp_path / "mix.json",
+            outputs,
+            tmp_path / "r.json",
+            bit_depth=None,
+            bitrate=None,
+            clip="scale",
+            source=tmp_path,
+        )
         with Decoder(outputs["a"]) as decoder:
             assert (decoder.rate, sum(map(len, decoder))) == (rate, rate)
     assert caplog.text.count("resampled to") == 1
     assert "mp3 holds no 96000 Hz: the stems are resampled to 48000 Hz." in caplog.text
     outputs = {"a": tmp_path / "a.opus"}
-    deliver(stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth=None, bitrate=320_000, clip="scale")
+    deliver(
+        stems,
+        tmp_path / "mix.json",
+        outputs,
+        tmp_path / "r.json",
+        bit_depth=None,
+        bitrate=320_000,
+        clip="scale",
+        source=tmp_path,
+    )
     assert read_json(tmp_path / "r.json")["bitrate"] == 255_000
     assert "opus of this song holds no 320000 bit/s: the stems get 255000." in caplog.text

@@ -14,7 +14,8 @@ from unbraid.audio import formats, tags
 from unbraid.audio.decode import Decoder
 from unbraid.audio.read import read
 from unbraid.audio.tags import Tags
-from unbraid.files import write_json
+from unbraid.files import sha256
+from unbraid.stages.convert import convert
 from unbraid.stages.deliver import deliver
 
 TEXT = {
@@ -130,14 +131,13 @@ def test_a_file_that_takes_no_tags_is_a_warning_and_a_full_disk_an_error(tmp_pat
 
 def test_stems_carry_the_songs_tags(tmp_path):
     song = tagged(tmp_path / "song.flac", Tags(TEXT, COVERS["image/png"], "image/png"))
-    soundfile.write(tmp_path / "mix.wav", sweep(44100, 2, 1000), 44100, "FLOAT")
-    info = {"lossy": False, "is_float": False, "bit_depth": 16, "rate": 44100, "channels": 2, "frames": 1000}
-    write_json(tmp_path / "mix.json", info)
-    stems = {stem: [(1, tmp_path / "mix.wav")] for stem in ("vocals", "drums")}
+    mix, info = tmp_path / "mix.wav", tmp_path / "mix.json"
+    convert(song, mix, info, digest=sha256(song), start=None, end=None, truncated="error")
+    stems = {stem: [(1, mix)] for stem in ("vocals", "drums")}
     outputs = {stem: tmp_path / "results" / f"{stem}.mp3" for stem in stems}
     deliver(
-        stems, tmp_path / "mix.json", outputs, tmp_path / "r.json", bit_depth=None, bitrate=None, clip="scale",
-        said=tags.read(song),
+        stems, info, outputs, tmp_path / "r.json", bit_depth=None, bitrate=None, clip="scale",
+        source=song,
     )  # fmt: skip
     for stem, path in outputs.items():
         found = tags.read(path)

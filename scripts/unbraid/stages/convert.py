@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unbraid import files
-from unbraid.audio import wav
+from unbraid.audio import tags, wav
 from unbraid.audio.decode import Decoder
 from unbraid.audio.probe import probe
 from unbraid.audio.source import check_file
@@ -62,6 +62,7 @@ def convert(
     if decoder.damaged:
         taken = frames / decoder.rate
         log.warning("%s is damaged; %.2f s before the damage are taken (truncated: accept).", source.name, taken)
+    said = tags.read(source)
     files.write_json(
         info,
         {
@@ -76,6 +77,8 @@ def convert(
             "is_float": decoder.encoding.is_float,
             "lossy": decoder.encoding.lossy,
             "peak": peak,
+            "tags": said.text,
+            "cover": bool(said.cover),
             "start": start,
             "end": end,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),

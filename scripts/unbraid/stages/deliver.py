@@ -34,19 +34,20 @@ def deliver(
     bit_depth: str | None,
     bitrate: int | None,
     clip: str,
-    said: Tags | None = None,
+    source: Path,
 ) -> None:
     """Compute each stem in float32 and write it as its file's extension says (see `unbraid.audio.formats`).
 
     stems, outputs: by stem name. mix_info: what convert said of the song. bit_depth, clip: as configured. bitrate: in bits a
     second, None for the format's best. Lossy formats have no bit depth, the others no bitrate. A format that lacks the song's
-    rate gets the nearest one that it has. said: what the song's file says of itself, which each stem's then says too.
+    rate gets the nearest one that it has. source: the song, whose cover each stem gets.
     Writes `report`: the bit depth used, the gain (1 unless `clip: scale` had to act), samples clipped per stem, and what
     convert said.
     Raises: UnbraidError for `clip: error` when a stem passes full scale.
     """
     begun = time.monotonic()
     song = read_json(mix_info)
+    said = tags.read(source) if song["cover"] else Tags(song["tags"])
     name = next(iter(outputs.values())).suffix[1:]
     lossy, rate = FORMATS[name].lossy, nearest_rate(name, song["rate"])
     if rate != song["rate"]:
