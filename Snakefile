@@ -21,6 +21,7 @@ include: "rules/merge.smk"
 include: "rules/ensemble.smk"
 include: "rules/deliver.smk"
 include: "rules/report.smk"
+include: "rules/stem_mp4.smk"
 include: "rules/cache.smk"
 include: "rules/plan.smk"
 

@@ -9,7 +9,7 @@ from snakemake.io import PeriodicityDetector
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from unbraid import keys, shares, targets
-from unbraid.audio import formats
+from unbraid.audio import formats, stem_mp4
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.setup import config_folders, set_up, stack
@@ -199,6 +199,30 @@ def deliver_input(wildcards):
         "sources": list(dict.fromkeys(awaited_file(source) for source in sources)),
         "mix_info": mix_file(planned.mix.key, "mix.json"),
     }
+
+
+def stem_mp4_input(wildcards):
+    planned = plan.songs[wildcards.song]
+    if not stem_mp4.fits(planned.stems):
+        raise WorkflowError(
+            f"The recipe {planned.recipe.name!r} of {wildcards.song} lacks stems of a stem file: {', '.join(stem_mp4.STEMS)}."
+        )
+    sources = [source for stem in stem_mp4.STEMS for source in planned.stems[stem]]
+    return {
+        "sources": list(dict.fromkeys(awaited_file(source) for source in sources)),
+        "mix": mix_file(planned.mix.key),
+        "mix_info": mix_file(planned.mix.key, "mix.json"),
+    }
+
+
+def stem_mp4_expressions(song):
+    expressions = plan.songs[song].expressions
+    return {stem: expressions[stem] for stem in stem_mp4.STEMS}
+
+
+def stem_mp4_files(song):
+    files = stem_files(song)
+    return {stem: files[stem] for stem in stem_mp4.STEMS}
 
 
 def ensemble_input(wildcards):

@@ -118,7 +118,9 @@ def expect():
     # Each part of a song is a job; together they are one thing to do.
     parts = Counter(job for job in jobs if job)
     jobs = list(parts)
-    songs = sorted({name for stage, name in jobs if stage in ("deliver", "report")})
+    songs = sorted(
+        {name for stage, name in jobs if stage in ("deliver", "report", "stem")}
+    )
     if not songs:
         return
     known = known_speeds()

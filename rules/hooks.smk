@@ -33,9 +33,8 @@ onstart:
 
 # The songs of which these jobs delivered.
 def delivered_by(jobs):
-    return sorted(
-        {job.wildcards.song for job in jobs if job.rule.name.startswith("deliver_")}
-    )
+    known = filter(None, map(job_of, jobs))
+    return sorted({song for stage, song in known if stage in ("deliver", "stem")})
 
 
 def end():

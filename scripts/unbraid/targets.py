@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from unbraid.audio.formats import FORMATS
+from unbraid.audio.stem_mp4 import FILE, fits
 from unbraid.errors import UnbraidError, suggest
 from unbraid.plan import Plan
 
@@ -23,7 +24,11 @@ def check(arguments: Iterable[str], plan: Plan) -> None:
         song, name = str(path.parent.relative_to("results")), path.name
         if song not in plan.songs:
             raise UnbraidError(f"There is no song {song!r} for {target}.", remedy=suggest(song, plan.songs))
-        known = [*REPORTS, *(f"{stem}.{end}" for stem in plan.songs[song].stems for end in FORMATS)]
+        known = [
+            *REPORTS,
+            *([FILE] if fits(plan.songs[song].stems) else []),
+            *(f"{stem}.{end}" for stem in plan.songs[song].stems for end in FORMATS),
+        ]
         if name not in known:
             raise UnbraidError(
                 f"The recipe {plan.songs[song].recipe.name!r} delivers no {name!r} of the song {song!r}.",

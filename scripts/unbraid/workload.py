@@ -55,7 +55,7 @@ def _jobs(song: PlannedSong, name: str) -> dict[Job, None]:
             jobs["prompt", made.prompt] = None
     jobs |= {("ensemble", made.key): None for made in song.ensembles.values() if not made.complete}
     jobs |= {("have", have.key): None for have in song.haves.values()}
-    return {**jobs, ("preview", name): None}
+    return {**jobs, ("preview", name): None, ("stem", name): None}
 
 
 def size(plan: Plan, job: Job) -> tuple[str, float]:

@@ -30,7 +30,7 @@ def test_what_the_store_holds_is_not_done_again(tmp_path):
     _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
     assert [stage for stage, _ in workload.planned(plan, wanted, ())] == ["convert", "deliver", "report"]
     # Nor is what fails for others a failure of this song.
-    assert {stage for stage, _ in workload.needed(plan, wanted)} == {"convert", "deliver", "report", "preview"}
+    assert {stage for stage, _ in workload.needed(plan, wanted)} == {"convert", "deliver", "report", "preview", "stem"}
 
 
 def test_songs_of_one_content_share_their_jobs_and_the_first_one_has_them(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flow import Desk, write
-from unbraid.audio import encode, formats, tags
+from unbraid.audio import encode, formats, stem_mp4, tags
 from unbraid.audio.read import read
 from unbraid.audio.tags import Tags
 
@@ -81,3 +81,28 @@ def test_a_lossless_formats_depth_is_no_reason_to_encode_a_lossy_one_again(desk)
     desk.good(format="mp3")
     assert desk.good(format="mp3", bit_depth="24").idle
     assert desk.good(format="mp3", bitrate="96k").ran["deliver_identity"] == len(SONGS)
+
+
+FOUR = """
+four:
+  steps:
+    same: {model: identity, input: mix}
+  stems: {drums: same.copy, bass: mix - same.copy, other: same.residual, vocals: same.copy}
+"""
+
+
+def test_songs_with_four_stems_have_a_file_for_djs(desk):
+    (desk.path / "config").mkdir(exist_ok=True)
+    (desk.path / "config/recipes.yaml").write_text(FOUR)
+    desk.good()
+    run = desk.good("stem_mp4s", recipe="four")
+    assert run.ran["stem_mp4"] == len(SONGS)
+    assert {"separate", "merge_identity", "deliver_four"} & run.ran.keys() == set()
+    for song in SONGS:
+        told = stem_mp4.described(desk.path / f"results/{song}/{stem_mp4.FILE}")
+        assert [stem["name"] for stem in told["stems"]] == ["Drums", "Bass", "Other", "Vocals"]
+    assert tags.read(desk.path / f"results/tape/{stem_mp4.FILE}").text["title"] == "A tape"
+    assert desk.good("stem_mp4s", recipe="four").idle
+    refused = desk.run(f"results/tape/{stem_mp4.FILE}")
+    assert refused.code != 0
+    assert f"delivers no '{stem_mp4.FILE}' of the song 'tape'" in refused.text

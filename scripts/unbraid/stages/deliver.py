@@ -60,11 +60,11 @@ def deliver(
         frames = resampled_frames(song["frames"], song["rate"], rate)
         return resample(combine(linear, song["frames"]), song["rate"], rate, frames)
 
-    peaks = {stem: _peak(blocks(linear)) for stem, linear in stems.items()}
+    peaks = {stem: peak_of(blocks(linear)) for stem, linear in stems.items()}
     bits = choose_bits(bit_depth, name, song, max(peaks.values()))
     gain = 1.0
     if bits is not None or lossy:
-        gain = _gain(peaks, bits, clip, name)
+        gain = gain_of(peaks, bits, clip, name)
     clipped = {}
     for stem, linear in stems.items():
         clipped[stem] = 0
@@ -170,11 +170,11 @@ def _fitted(
     return limit(block) if lossy else (block, 0)
 
 
-def _peak(blocks: Iterable[Audio]) -> float:
+def peak_of(blocks: Iterable[Audio]) -> float:
     return max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
 
 
-def _gain(peaks: Mapping[str, float], bits: int | None, clip: str, name: str) -> float:
+def gain_of(peaks: Mapping[str, float], bits: int | None, clip: str, name: str) -> float:
     highest = full_scale(bits) if bits else 1.0
     stem, peak = max(peaks.items(), key=lambda item: item[1])
     if peak <= highest or clip == "clip":

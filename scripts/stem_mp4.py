@@ -1,0 +1,17 @@
+"""Rule stem_mp4: the song and its four stems in one file for DJs."""
+
+from pathlib import Path
+
+from unbraid.job import job
+from unbraid.stages.stem_mp4 import write
+
+params = snakemake.params
+with job(snakemake.log[0], "stem_mp4", snakemake.wildcards.song, snakemake.config["log_level"]):
+    write(
+        Path(params.mix),
+        {stem: [(factor, Path(path)) for factor, path in terms] for stem, terms in params.stems.items()},
+        Path(snakemake.input.mix_info),
+        Path(snakemake.output[0]),
+        clip=params.clip,
+        source=Path(params.song),
+    )
