@@ -22,6 +22,7 @@ include: "rules/ensemble.smk"
 include: "rules/deliver.smk"
 include: "rules/report.smk"
 include: "rules/stem_mp4.smk"
+include: "rules/named.smk"
 include: "rules/cache.smk"
 include: "rules/plan.smk"
 

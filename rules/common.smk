@@ -201,6 +201,32 @@ def deliver_input(wildcards):
     }
 
 
+def named_input():
+    return [
+        file
+        for song in wanted
+        for file in (
+            *delivered_files(song).values(),
+            f"{RESULTS}/{song}/provenance.json",
+        )
+    ]
+
+
+def named_facts():
+    return {
+        song: [plan.songs[song].expressions, plan.songs[song].delivery]
+        for song in wanted
+    }
+
+
+def stem_mp4_targets():
+    return [
+        f"{RESULTS}/{song}/{stem_mp4.FILE}"
+        for song in wanted
+        if stem_mp4.fits(plan.songs[song].stems)
+    ]
+
+
 def stem_mp4_input(wildcards):
     planned = plan.songs[wildcards.song]
     if not stem_mp4.fits(planned.stems):

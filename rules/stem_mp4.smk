@@ -26,8 +26,4 @@ rule stem_mp4:
 
 rule stem_mp4s:
     input:
-        [
-            f"{RESULTS}/{song}/{stem_mp4.FILE}"
-            for song in wanted
-            if stem_mp4.fits(plan.songs[song].stems)
-        ],
+        lambda wildcards: stem_mp4_targets(),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from unbraid import naming
 from unbraid.audio import formats
 from unbraid.backends import registry
 from unbraid.errors import UnbraidError, suggest
@@ -59,7 +60,7 @@ def _no_capital(value: str) -> str:
 Size = Annotated[str, AfterValidator(_with_unit), _parsed_by("parse_size")]
 Span = Annotated[str, AfterValidator(_with_unit), AfterValidator(_no_capital), _parsed_by("parse_timespan")]
 TEXT = (
-    *("songs", "prompts", "filter", "recipe", "preset", "store", "models", "temp_dir", "bit_depth"),
+    *("songs", "prompts", "filter", "recipe", "preset", "store", "models", "temp_dir", "bit_depth", "names"),
     *("store_limit", "store_free", "older_than"),
 )
 
@@ -101,6 +102,10 @@ class Config(BaseModel):
     clip: Literal["scale", "error", "clip"] = Field(
         "scale",
         description="what all formats but float wav do with samples over full scale: scale (all stems alike), error, clip",
+    )
+    names: Annotated[str, AfterValidator(naming.check)] = Field(
+        "{artist} - {title} ({stem})",
+        description=f"names of the files that the target `named` makes; `/` makes folders; of {', '.join(naming.FIELDS)}",
     )
     shifts: Annotated[int, Field(ge=0, le=100)] | None = Field(
         None, description="number of seeded random shifts to average; overrides the preset's"

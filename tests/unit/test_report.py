@@ -35,7 +35,7 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
         with wav.create(folder / f"{name}.wav", RATE, 2) as file:
             file.write(audio)
     told = {
-        "frames": len(mix), "rate": RATE, "channels": 2, "source_channels": 2, "downmixed": False, "damaged": False,
+        "frames": len(mix), "rate": RATE, "channels": 2, "source_channels": 2, "downmixed": False, "damaged": False, "tags": {"title": "T"},
         "seconds": 2.0, "created": stamp(10),
     }  # fmt: skip
     clipped = dict.fromkeys(stems, 0) | (clipped or {})

@@ -106,3 +106,16 @@ def test_songs_with_four_stems_have_a_file_for_djs(desk):
     refused = desk.run(f"results/tape/{stem_mp4.FILE}")
     assert refused.code != 0
     assert f"delivers no '{stem_mp4.FILE}' of the song 'tape'" in refused.text
+
+
+def test_files_have_names_from_their_tags_beside_the_default_ones(desk):
+    desk.good("named", format="mp3")
+    folder = desk.path / "results/by name"
+    assert sorted(path.name for path in folder.glob("[!.]*")) == [
+        *("Somebody - A tape (copy).mp3", "high (copy).mp3", "mono (copy).mp3", "phone (copy).mp3"),
+    ]
+    assert desk.good("named", format="mp3").idle
+    desk.good("named", format="mp3", names="{title}/{stem}")
+    assert (folder / "A tape/copy.mp3").exists()
+    assert not (folder / "mono (copy).mp3").exists()
+    assert desk.good(format="mp3").idle

@@ -94,6 +94,7 @@ def report(
             "recipe": song["recipe"],
             "preset": song["preset"],
             "delivery": song["delivery"],
+            "tags": source["tags"],
             "mix": {"key": song["mix"], "content": song["content"]},
             "stems": expressions,
             "have": origins,
