@@ -10,7 +10,7 @@ import soundfile
 from tiny_networks import checkpoint
 from unbraid import setup
 from unbraid.errors import UnbraidError
-from unbraid.files import sha256
+from unbraid.files import sha256, write_json
 
 HOME = Path(__file__).parents[2]
 OWN_MODEL = """
@@ -100,8 +100,7 @@ def test_a_local_checkpoint_that_is_missing_is_an_error_that_names_it(desk):
 def test_what_the_store_holds_counts_unless_it_must_not(desk):
     key = next(iter(planned(recipe="identity")[1].songs["a"].separations.values())).key
     manifest = desk / "store/stems" / key / "manifest.json"
-    manifest.parent.mkdir(parents=True)
-    manifest.touch()
+    write_json(manifest, {"stage": "merge"})
     manifest.with_name("copy.wav").touch()
 
     def complete(**options):
