@@ -220,11 +220,12 @@ def named_facts():
 
 
 def stem_mp4_targets():
-    return [
-        f"{RESULTS}/{song}/{stem_mp4.FILE}"
-        for song in wanted
-        if stem_mp4.fits(plan.songs[song].stems)
-    ]
+    fit = [song for song in wanted if stem_mp4.fits(plan.songs[song].stems)]
+    if not fit:
+        raise WorkflowError(
+            f"No song's recipe has all stems of a stem file: {', '.join(stem_mp4.STEMS)}."
+        )
+    return [f"{RESULTS}/{song}/{stem_mp4.FILE}" for song in fit]
 
 
 def stem_mp4_input(wildcards):

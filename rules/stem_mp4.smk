@@ -5,7 +5,7 @@ rule stem_mp4:
     output:
         f"{RESULTS}/{{song}}/{stem_mp4.FILE}",
     log:
-        f"{LOGS}/stem_mp4/{{song}}.log",
+        f"{LOGS}/stem_mp4/{{song}}/stem_mp4.log",
     conda:
         STACK
     threads: 1

@@ -1,6 +1,7 @@
 """Names of delivered files made from the song's tags, by a template such as `{artist} - {title} ({stem})`."""
 
 import string
+import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -8,6 +9,8 @@ FIELDS = (
     "title", "artist", "album", "album_artist", "track", "disc", "date", "year", "genre", "composer", "bpm", "key", "song", "stem",
 )  # fmt: skip
 LONGEST = 200  # bytes of a part of a path: file systems take 255, and an ending and a number may follow
+SHORTEST = 8  # bytes that a tag is cut to
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what is not seen
 
 
 def check(template: str) -> str:
@@ -25,12 +28,21 @@ def render(template: str, tags: Mapping[str, str], song: str, stem: str) -> Pure
     tags: the song's, by their names. song: its id, whose last part stands for a title that is missing. Only the template's own
     `/` make folders; what a tag holds that a name cannot becomes `_`.
     """
-    known = dict.fromkeys(FIELDS, "") | dict(tags)
+    limit = LONGEST
+    while True:
+        parts = [_part(part.format_map(_known(tags, song, stem, limit))) for part in template.split("/")]
+        # What a song says of itself is cut, so that what names the stem stays.
+        if limit < SHORTEST or all(len(part.encode()) <= LONGEST for part in parts):
+            return PurePosixPath(*(_cut(part, LONGEST) for part in parts if part))
+        limit = limit * 3 // 4
+
+
+def _known(tags: Mapping[str, str], song: str, stem: str, limit: int) -> dict[str, str]:
     name = PurePosixPath(song).name
-    known |= {"title": tags.get("title") or name, "song": name, "stem": stem, "year": known["date"][:4]}
+    known = dict.fromkeys(FIELDS, "") | dict(tags)
+    known |= {"title": tags.get("title") or name, "song": name, "year": known["date"][:4]}
     known |= {"track": _number(known["track"], 2), "disc": _number(known["disc"], 1)}
-    parts = [_part(part.format_map(known)) for part in template.split("/")]
-    return PurePosixPath(*filter(None, parts))
+    return {field: _cut(value, limit) for field, value in known.items()} | {"stem": stem}
 
 
 def _number(value: str, digits: int) -> str:
@@ -39,8 +51,14 @@ def _number(value: str, digits: int) -> str:
     return number.zfill(digits) if number else ""
 
 
+def _cut(text: str, limit: int) -> str:
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
 def _part(text: str) -> str:
     from pathvalidate import sanitize_filename
 
-    safe = sanitize_filename(text, replacement_text="_", platform="universal", max_len=1000)
-    return safe.encode()[:LONGEST].decode(errors="ignore").strip(" -_.")
+    # Of names that look alike, some disks take one for the other; marks that turn the reading direction hide an ending.
+    plain = unicodedata.normalize("NFC", text)
+    seen = "".join("_" if unicodedata.category(sign) in UNSEEN else sign for sign in plain)
+    return sanitize_filename(seen.strip(" -_."), replacement_text="_", platform="universal", max_len=1000)

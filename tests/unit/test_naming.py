@@ -25,6 +25,8 @@ TAGS = {"artist": "A", "title": "T", "album": "Al", "track": "3/12", "disc": "1/
         ("{song} {stem}", TAGS, "song vocals"),
         (PLAIN, {"artist": "AC/DC", "title": "../../etc"}, "AC_DC - .._.._etc (vocals)"),
         ("{artist}/{title} {stem}", {"artist": "..", "title": "a:b?"}, "a_b_ vocals"),
+        ("{artist}/{title}/{stem}", {"artist": "CON", "title": "a\u202egpj"}, "CON_/a_gpj/vocals"),
+        (PLAIN, {"title": "e\u0301"}, "\u00e9 (vocals)"),
         (PLAIN, {"artist": "{stem}", "title": "%s\0\n"}, "{stem} - %s__ (vocals)"),
     ],
 )  # fmt: skip
@@ -36,6 +38,8 @@ def test_a_name_is_made_of_what_is_known(template, tags, name):
 def test_no_name_is_too_long_for_a_disk(tmp_path, title):
     path = naming.render("{title}/{stem} {title}", {"title": title}, "song", "vocals")
     assert all(len(os.fsencode(part)) <= naming.LONGEST for part in path.parts)
+    assert path.name.startswith("vocals ")
+    assert naming.render(PLAIN, {"title": title, "artist": title}, "song", "vocals").name.endswith(" (vocals)")
     (tmp_path / path).mkdir(parents=True)
 
 
@@ -73,3 +77,21 @@ def test_all_files_are_there_once_more_and_none_takes_anothers_place(tmp_path, m
         "A - t (drums) 2.mp3": "b drums", "c (vocals).mp3": "c vocals", "c (drums).mp3": "c drums",
     }  # fmt: skip
     assert Path(made["a"]["vocals"]).samefile(folder / "A - T (vocals).mp3") is links
+
+
+def test_nothing_is_ever_written_over_a_file_that_is_there(tmp_path):
+    made = furnish(tmp_path, a=TAGS)
+    folder = tmp_path / "named"
+    folder.mkdir()
+    (folder / "A - T (vocals).mp3").write_text("there")
+    with pytest.raises(FileExistsError):
+        named(made, tmp_path / "results", folder, template=PLAIN)
+    assert (folder / "A - T (vocals).mp3").read_text() == "there"
+
+
+def test_a_name_that_would_be_a_file_and_a_folder_is_an_error(tmp_path):
+    made = furnish(tmp_path, a={"title": "A"}, b={"artist": "A vocals.mp3", "title": "B"})
+    folder = tmp_path / "named"
+    folder.mkdir()
+    with pytest.raises(UnbraidError, match=r"a file and a folder of b would have one name: A vocals\.mp3"):
+        named(made, tmp_path / "results", folder, template="{artist}/{title} {stem}")

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from types import SimpleNamespace
 
 import mutagen
 import numpy as np
@@ -95,6 +96,33 @@ def test_of_several_values_the_first_is_kept_and_none_is_endless(tmp_path):
     assert found["artist"] == "x" * tags.LONGEST
 
 
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [("2024", "2024"), ("2024-05", "2024-05"), ("2024-05-06", "2024-05-06"), ("20240506", "2024-05-06"), ("202405", "2024-05"),
+     ("2024-05-06T12:00:00Z", "2024-05-06"), ("May 2024", "2024"), ("06.05.2024", "2024"), ("1 2", None), ("soon", None)],
+)  # fmt: skip
+def test_a_date_is_kept_however_it_was_written(tmp_path, written, date):
+    song = tagged(tmp_path / "a.flac", Tags({"title": "T", "date": written}), 3000)
+    assert tags.read(song).text.get("date") == date
+    if date:
+        for name in formats.FORMATS:
+            found = tags.read(tagged(tmp_path / f"b.{name}", tags.read(song), 3000)).text["date"]
+            assert date.startswith(found)
+            assert found.startswith(date[:4])
+
+
+def test_a_date_says_more_than_a_year_and_a_label_is_a_publisher(tmp_path):
+    for order in (("year", "date"), ("date", "year")):
+        song = tagged(tmp_path / "a.flac", Tags(), 3000)
+        file = mutagen.File(song)
+        file.add_tags() if file.tags is None else None
+        for name in order:
+            file[name] = {"year": "1999", "date": "2001-02-03"}[name]
+        file["label"] = "L"
+        file.save()
+        assert tags.read(song) == Tags({"date": "2001-02-03", "publisher": "L"})
+
+
 @pytest.mark.parametrize("track", ["A1", "7", "0/0", "99999/-1", "²", "nan/inf"])
 def test_numbers_that_are_none_do_no_harm(tmp_path, track):
     said = {"track": track, "disc": track, "bpm": track, "title": "T"}
@@ -116,6 +144,11 @@ def test_a_file_that_takes_no_tags_is_a_warning_and_a_full_disk_an_error(tmp_pat
     tags.write(tmp_path / "a.wav", "wav", Tags({"title": "T"}))
     assert "cannot be written into this wav file" in caplog.text
     assert (tmp_path / "a.wav").read_bytes() == before
+    write(tmp_path / "b.wav", sweep(44100, 1, 10), 44100)
+    monkeypatch.setattr("pathlib.Path.stat", lambda path, **named: SimpleNamespace(st_size=2**32 - 2**19))
+    tags.write(tmp_path / "b.wav", "wav", Tags({"title": "T"}))
+    assert "it is as long as a wav file can be" in caplog.text
+    monkeypatch.undo()
     song = tagged(tmp_path / "a.mp3", Tags())
 
     def full(*given, **named):

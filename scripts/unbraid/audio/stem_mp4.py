@@ -91,6 +91,8 @@ def _last(file: Any) -> tuple[int, bytes]:
         size, kind = struct.unpack(">I4s", file.read(8))
         if size == 1:
             (size,) = struct.unpack(">Q", file.read(8))
+        if size < 8:
+            break
     if kind != b"moov":
         raise ValueError("the last box is not moov")
     file.seek(start + 8)

@@ -7,6 +7,7 @@ are not among what is kept: they are the mix's.
 import dataclasses
 import importlib
 import logging
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ MP4 = {
 FREE = "----:com.apple.iTunes:{}"  # of MP4, for what has no atom of its own
 READ = {
     **{name: name for name in ID3}, **{written: name for name, written in VORBIS.items()}, "year": "date", "tbpm": "bpm",
-    "tmpo": "bpm", "tkey": "key", "tpub": "publisher",
+    "tmpo": "bpm", "tkey": "key", "tpub": "publisher", "label": "publisher",
 }  # fmt: skip
 """Names by which ffmpeg tells them: mostly its own, some the container's."""
 LONGEST = 1000  # characters
@@ -61,8 +62,11 @@ def read(song: Path) -> Tags:
 
     with open_source(song) as source:
         said = {**source.stream.metadata, **source.container.metadata}
-        known = {READ[name.lower()]: _plain(value) for name, value in said.items() if name.lower() in READ}
-        text = {name: value for name, value in known.items() if value}
+        # A year alone first: a date says more.
+        told = sorted(said.items(), key=lambda item: item[0].lower() != "year")
+        known = [(READ[name.lower()], _plain(value)) for name, value in told if name.lower() in READ]
+        text = {name: value for name, value in known if value}
+        text |= {"date": date} if (date := _date(text.pop("date", ""))) else {}
         pictures = [one for one in source.container.streams.video if one.disposition & Disposition.attached_pic]
         for stream in pictures:
             mime = MIMES.get(stream.codec_context.name if stream.codec_context else "", "")
@@ -84,6 +88,14 @@ def write(path: Path, name: str, tags: Tags) -> None:
         log.warning("Title, artist and the like cannot be written into this %s file: %s", name, error)
 
 
+def _date(value: str) -> str:
+    """2024, 2024-05 or 2024-05-06 of a date however it is written; a year of it where nothing else is sure, or nothing."""
+    if whole := re.match(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?(?!\d)", value):
+        return "-".join(filter(None, whole.groups()))
+    year = re.search(r"(?<!\d)\d{4}(?!\d)", value)
+    return year[0] if year else ""
+
+
 def _plain(value: str) -> str:
     """Of several values that an ID3 frame has, the first."""
     return value.split("\0")[0].strip()[:LONGEST]
@@ -101,6 +113,10 @@ def _mp3(path: Path, tags: Tags) -> None:
 
 def _wav(path: Path, tags: Tags) -> None:
     """An ID3 chunk, which most players and editors read. Not beyond 4 GB, where a file is RF64."""
+    from mutagen import MutagenError
+
+    if path.stat().st_size + len(tags.cover) + 2**20 >= 2**32:
+        raise MutagenError("it is as long as a wav file can be")
     file = _mutagen("wave").WAVE(path)
     file.add_tags()
     _add(file.tags, tags)
