@@ -65,9 +65,6 @@ TEXT = (
 )
 
 
-LOWEST = 32_000  # bits a second
-
-
 class Config(BaseModel):
     """What a run is asked for. Threads, memory, cores and partitions belong to profiles, not here."""
 
@@ -191,8 +188,6 @@ def load(raw: dict[str, Any]) -> Config:
         problems = {str(item["loc"][0]): item for item in error.errors()}
         what = "; ".join(_problem(key, item) for key, item in problems.items())
         raise UnbraidError(f"The configuration is wrong: {what}.", remedy="See config/README.md.") from None
-    if config.bitrate != "auto" and config.format in formats.FORMATS:
-        _check_bitrate(config.format, config.bits_a_second or 0)
     if (config.format, config.bit_depth) == ("flac", "float"):
         raise UnbraidError(
             "The configuration is wrong: FLAC cannot hold float samples.",
@@ -208,15 +203,6 @@ def load(raw: dict[str, Any]) -> Config:
             remedy="Lower segment_min or raise segment_max.",
         )
     return config
-
-
-def _check_bitrate(name: str, bitrate: int) -> None:
-    highest = formats.FORMATS[name].highest
-    if highest and not LOWEST <= bitrate <= highest:
-        raise UnbraidError(
-            f"The configuration is wrong: a bitrate of {bitrate // 1000}k is none for {name}.",
-            remedy=f"Give one from {LOWEST // 1000}k to {highest // 1000}k.",
-        )
 
 
 def _expand(key: str, value: Any) -> Any:

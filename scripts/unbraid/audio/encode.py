@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
 from unbraid.audio import wav
+from unbraid.audio.frames import LAYOUTS, frame
 from unbraid.audio.wav import Audio
 
 if TYPE_CHECKING:
@@ -65,23 +65,19 @@ def _ffmpeg(path: Path, name: str, rate: int, channels: int, bitrate: int | None
     import av
 
     container, codec = ENCODERS[name]
-    layout = {1: "mono", 2: "stereo"}[channels]
     at = 0
     # Bit-exact: no random number of an ogg stream. By its own clock an MP4 file would tell its length in milliseconds.
     options = {"fflags": "+bitexact", **({"movie_timescale": str(rate)} if name == "m4a" else {})}
     # Without `file:` a name with a colon would be taken for an address.
     with av.open(f"file:{path}", "w", format=container, options=options) as output:
         stream = cast("AudioStream", output.add_stream(codec, rate=rate))
-        stream.layout = layout
+        stream.layout = LAYOUTS[channels]
         stream.bit_rate = bitrate or AUTO[name] * channels
 
         def write(block: Audio) -> None:
             nonlocal at
-            packed = np.ascontiguousarray(block, dtype=np.float32).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
-            frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+            output.mux(stream.encode(frame(block, rate, at)))
             at += len(block)
-            output.mux(stream.encode(frame))
 
         yield write
         output.mux(stream.encode(None))

@@ -6,26 +6,20 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Format:
-    """lossy: it has a bitrate, and no bit depth. rates: in Hz, that it holds; none: any. highest: its largest bitrate."""
+    """lossy: it has a bitrate, and no bit depth. rates: in Hz, that it holds; none: any."""
 
     lossy: bool = False
     rates: tuple[int, ...] = ()
-    highest: int = 0
 
 
+COMMON = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 FORMATS = {
     "wav": Format(),
     "flac": Format(),
-    "mp3": Format(True, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), 320_000),
-    "ogg": Format(
-        True,
-        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000),
-        500_000,
-    ),
-    "opus": Format(True, (48000,), 510_000),  # whatever is put in, 48 kHz come out
-    "m4a": Format(
-        True, (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000), 512_000
-    ),
+    "mp3": Format(True, COMMON),
+    "ogg": Format(True, (*COMMON, 64000, 88200, 96000, 176400, 192000)),
+    "opus": Format(True, (48000,)),  # whatever is put in, 48 kHz come out
+    "m4a": Format(True, (7350, *COMMON, 64000, 88200, 96000)),
 }
 SAME = "same"  # as the song is
 ALIKE = {"aac": "m4a", "mp4": "m4a", "m4b": "m4a", "oga": "ogg", "wave": "wav"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unbraid.audio.frames import LAYOUTS, frame
 from unbraid.audio.wav import Audio
 
 SILENCE = 10 ** (-60 / 20)  # -60 dBFS: below the noise of a quiet recording, above that of a dithered one
@@ -82,12 +83,11 @@ class _Loudness:
         import av
 
         self._rate = rate
-        self._layout = {1: "mono", 2: "stereo"}[channels]
         self._at = 0
         self._lufs: float | None = None
         graph = av.filter.Graph()
         self._input = graph.add_abuffer(
-            sample_rate=rate, format="flt", layout=self._layout, time_base=Fraction(1, rate)
+            sample_rate=rate, format="flt", layout=LAYOUTS[channels], time_base=Fraction(1, rate)
         )
         meter = graph.add("ebur128", "metadata=1")
         self._output = graph.add("abuffersink")
@@ -97,13 +97,8 @@ class _Loudness:
         self._graph = graph  # the filters live as long as it does
 
     def add(self, block: Audio) -> None:
-        import av
-
-        packed = np.ascontiguousarray(block, dtype=np.float32).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
-        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._at, Fraction(1, self._rate)
+        self._input.push(frame(block, self._rate, self._at))
         self._at += len(block)
-        self._input.push(frame)
         self._drain()
 
     def result(self) -> float | None:
@@ -113,10 +108,10 @@ class _Loudness:
         """Take what is measured: one frame per 100 ms, each with the loudness from the beginning to there."""
         while True:
             try:
-                frame: Any = self._output.pull()
+                heard: Any = self._output.pull()
             except BlockingIOError:
                 return
-            if (lufs := frame.metadata.get("lavfi.r128.I")) is not None:
+            if (lufs := heard.metadata.get("lavfi.r128.I")) is not None:
                 self._lufs = float(lufs)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,8 @@ def fits(stems: Collection[str]) -> bool:
 def write(path: Path, rate: int, tracks: Iterable[Sequence[Audio]]) -> None:
     """tracks: blocks [frames, 2] of the mix and of the four stems, side by side. Raises: OSError."""
     import av
-    import numpy as np
+
+    from unbraid.audio.frames import frame
 
     options = {"fflags": "+bitexact", "movie_timescale": str(rate)}
     with av.open(f"file:{path}", "w", format="mp4", options=options) as output:
@@ -48,10 +48,7 @@ def write(path: Path, rate: int, tracks: Iterable[Sequence[Audio]]) -> None:
         at = 0
         for blocks in tracks:
             for stream, block in zip(streams, blocks, strict=True):
-                packed = np.ascontiguousarray(block, dtype=np.float32).reshape(1, -1)
-                frame = av.AudioFrame.from_ndarray(packed, format="flt", layout="stereo")
-                frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
-                output.mux(stream.encode(frame))
+                output.mux(stream.encode(frame(block, rate, at)))
             at += len(blocks[0])
         for stream in streams:
             output.mux(stream.encode(None))

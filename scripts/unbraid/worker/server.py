@@ -171,6 +171,8 @@ class Server:
                 with self._sessions.of(task, voice.check, alone=alone) as session:
                     return here.run(task, session, partial(Relay, voice))
             except NetworkFailed as failed:
+                if alone:
+                    raise
                 log.warning("The network failed (%s); trying this song once more, by itself.", failed.__cause__)
 
     def _fail(self, voice: Voice, error: UnbraidError) -> None:
