@@ -93,7 +93,7 @@ class Config(BaseModel):
     bitrate: str = Field(
         "auto",
         pattern=r"^(auto|\d{1,3}k)$",
-        description="of mp3, ogg, opus and m4a: auto (the best variable one of mp3 and ogg; 192k of opus, 256k of m4a), or"
+        description="of mp3, ogg, opus and m4a: auto (V0 of mp3, quality 8 of ogg, 192k of opus, 256k of m4a), or"
         " as 192k (constant in mp3, about that in opus and m4a, in ogg the quality that gives it at 44.1 kHz)",
     )
     clip: Literal["scale", "error", "clip"] = Field(

@@ -23,7 +23,7 @@ ENCODERS = {
     "m4a": ("ipod", "aac"),
 }  # of ffmpeg, whose mp3 files are at times a little too long
 AUTO = {"opus": 96_000, "m4a": 128_000}
-"""Bits a second for each channel where none are asked for. mp3 and ogg are then as good as their best variable rates."""
+"""Bits a second for each channel where none are asked for. mp3 is then V0, and ogg quality 8."""
 BEST_OGG = 0.2  # libsndfile's level of compression: Vorbis quality 8
 QUALITIES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 250)
 """kbit/s for each channel that Vorbis means by its qualities 0 to 10, at 44.1 kHz in stereo."""
