@@ -93,6 +93,7 @@ def have_task(wildcards):
     have = plan.haves[wildcards.key]
     return {
         "digest": have.sha256,
+        "column": have.column,
         "start": have.start,
         "end": have.end,
         "seconds": have.seconds,
@@ -285,20 +286,26 @@ def report_input(wildcards):
         "mix": mix_file(plan.songs[song].mix.key),
         "delivery": delivery_file(song),
         "manifests": list(manifest_files(song).values()),
-        "haves": [have["info"] for have in have_facts(song).values()],
+        "haves": [have["info"] for have in have_facts(plan.songs[song].haves).values()],
+        "references": [
+            have_file(have.key, name)
+            for have in plan.songs[song].references.values()
+            for name in ("have.wav", "have.json")
+        ],
     }
 
 
-def have_facts(song):
-    """The stems that the user gave, by name, and where it says what was made of each."""
+def have_facts(haves):
+    """Stems that the user gave, by name, and where is what was made of each."""
     return {
         stem: {
             "path": have.path,
             "sha256": have.sha256,
             "key": have.key,
             "info": have_file(have.key, "have.json"),
+            "audio": have_file(have.key),
         }
-        for stem, have in plan.songs[song].haves.items()
+        for stem, have in haves.items()
     }
 
 
@@ -317,6 +324,7 @@ def song_facts(song):
         "end": planned.mix.end,
         "delivery": planned.delivery,
         "stems": delivered_files(song),
-        "haves": have_facts(song),
+        "haves": have_facts(planned.haves),
+        "references": have_facts(planned.references),
         "expressions": planned.expressions,
     }

@@ -169,7 +169,12 @@ def account():
     }
     try:
         found = summary.outcomes(
-            plan, expectation["expected"], expectation["jobs"], ran, failed
+            plan,
+            expectation["expected"],
+            expectation["jobs"],
+            ran,
+            failed,
+            Path(RESULTS),
         )
         summary.write(Path(SUMMARY), found)
         for line in summary.told(found, ended - started, expectation["wall"], SUMMARY):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unbraid.gates import Limits
 from unbraid.job import job
 from unbraid.stages.report import report
 
@@ -13,7 +14,10 @@ with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"])
         Path(snakemake.input.delivery),
         {step: Path(path) for step, path in snakemake.params.manifests.items()},
         {stem: Path(have["info"]) for stem, have in facts["haves"].items()},
+        {stem: (Path(true["audio"]), Path(true["info"])) for stem, true in facts["references"].items()},
         Path(snakemake.output.quality),
         Path(snakemake.output.provenance),
         song=facts,
+        qc=snakemake.params.qc,
+        limits=Limits(**snakemake.params.limits),
     )

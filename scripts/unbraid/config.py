@@ -100,6 +100,19 @@ class Config(BaseModel):
         "scale",
         description="what all formats but float wav do with samples over full scale: scale (all stems alike), error, clip",
     )
+    qc: Literal["off", "warn", "fail"] = Field(
+        "warn",
+        description="what stems beyond the limits below do, or of a wrong length or with samples that are no numbers: off"
+        " (nothing), warn, or fail the song (its stems stay delivered)",
+    )
+    qc_residual: float = Field(
+        -10.0, description="highest null residual in dB: what stems that add up to the mix may differ from it"
+    )
+    qc_clipped: Annotated[int, Field(ge=0)] = Field(0, description="most samples of a stem that may be clipped")
+    qc_silence: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.99, description="largest share of a stem that may be silent, when the song is not"
+    )
+    qc_lag: Annotated[int, Field(ge=0)] = Field(0, description="most samples by which stems may lag behind the mix")
     names: Annotated[str, AfterValidator(naming.check)] = Field(
         "{artist} - {title} ({stem})",
         description=f"names of the files that the target `named` makes; `/` makes folders; of {', '.join(naming.FIELDS)}",
@@ -162,6 +175,11 @@ class Config(BaseModel):
     def bits_a_second(self) -> int | None:
         """The bitrate as a number; None for `auto`."""
         return None if self.bitrate == "auto" else 1000 * int(self.bitrate.removesuffix("k"))
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Of the quality gates, as plain values (see `unbraid.gates`)."""
+        return {name: getattr(self, f"qc_{name}") for name in ("residual", "clipped", "silence", "lag")}
 
     def delivery(self, name: str) -> dict[str, Any]:
         """What is asked of files of the format `name`; None where that does not concern it."""

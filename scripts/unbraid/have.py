@@ -1,4 +1,4 @@
-"""Stems that a user has already: which files they are, and what in a recipe they stand for."""
+"""Stems that a user has: those that need not be computed, what in a recipe they stand for, and true ones to measure against."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,17 +12,21 @@ from unbraid.songs import EXTENSIONS, Probed, Song
 
 HAVE = "have"  # the one output of the stage
 RESULTS = Path("results")
+WITHOUT = {HAVE: "to have the stem computed", "references": "to do without a measurement"}
+"""What an empty column of the table of songs means."""
 
 
 @dataclass(frozen=True)
 class Have:
     """What `have` makes: a stem that the user has, in the form of its mix.
 
-    song: of the songs that share it, the first by id. mix: the mix's key. path, sha256: of the user's file. start, end:
-    the window of the song. seconds: how long the song is without a window, None when it could not be probed.
+    column: of the table of songs, that names it: have or references. song: of the songs that share it, the first by id.
+    mix: the mix's key. path, sha256: of the user's file. start, end: the window of the song. seconds: how long the song is
+    without a window, None when it could not be probed.
     """
 
     key: str
+    column: str
     song: str
     mix: str
     path: str
@@ -32,20 +36,24 @@ class Have:
     seconds: float | None
 
 
-def find(song: Song, recipe: Recipe, mix: str, probe: Callable[[str], Probed | UnbraidError]) -> dict[str, Have]:
-    """The stems of the recipe that the song has, by name. mix: the key of its mix.
+def find(
+    song: Song, column: str, recipe: Recipe, mix: str, probe: Callable[[str], Probed | UnbraidError]
+) -> dict[str, Have]:
+    """The stems of the recipe that the song has, by name. column: have or references. mix: the key of its mix.
 
     Raises: UnbraidError for a file that is missing, is not audio, or fits no stem of the recipe.
     """
-    if not song.have:
+    written = getattr(song, column)
+    if not written:
         return {}
     whole, found = probe(song.path), {}
-    for stem, path in files(song.have, recipe).items():
+    for stem, path in (files(written, recipe) if column == HAVE else references(written, recipe)).items():
         probed = probe(path)
         if isinstance(probed, UnbraidError):
-            raise _wrong(probed.what)
+            raise _wrong(column, probed.what)
         found[stem] = Have(
             keys.key("have", {"source": probed.sha256, "mix": mix}),
+            column,
             song.id,
             mix,
             path,
@@ -66,8 +74,7 @@ def files(written: str, recipe: Recipe) -> dict[str, str]:
     """
     stems = {stem.casefold(): stem for stem in recipe.stems}
     found: dict[str, str] = {}
-    places = [Path(part.strip()) for part in written.split(";") if part.strip()]
-    for path in (path for place in places for path in _audio(place)):
+    for path in _all(HAVE, written):
         stem = stems.get(path.stem.casefold())
         if stem is None:
             raise UnbraidError(
@@ -88,6 +95,33 @@ def files(written: str, recipe: Recipe) -> dict[str, str]:
     return found
 
 
+def references(written: str, recipe: Recipe) -> dict[str, str]:
+    """The true stems of a column `references`, by the stem of the recipe that each is named after, in whatever case.
+
+    Datasets have more beside them, such as the mix and what another recipe delivers, which is passed over.
+    Raises: UnbraidError for what is not there, for two files of one stem, and where there is none of any.
+    """
+    stems = {stem.casefold(): stem for stem in recipe.stems}
+    found: dict[str, str] = {}
+    paths = _all("references", written)
+    for path in paths:
+        if (stem := stems.get(path.stem.casefold())) is None:
+            continue
+        if stem in found:
+            raise UnbraidError(
+                f"The column `references` gives two files for the stem {stem!r}: {found[stem]} and {path}.",
+                remedy="Leave out one of them.",
+            )
+        found[stem] = str(path)
+    if not found:
+        raise UnbraidError(
+            f"The column `references` gives {', '.join(path.name for path in paths)}, and the recipe {recipe.name!r}"
+            " delivers no stem of such a name.",
+            remedy=f"Name each file after its stem: {', '.join(recipe.stems)}.",
+        )
+    return found
+
+
 def outputs(recipe: Recipe, found: Mapping[str, Have]) -> dict[Term, Have]:
     """What the stems stand for wherever a recipe names it: the output of a step that is delivered as it is."""
     made: dict[Term, Have] = {}
@@ -98,7 +132,13 @@ def outputs(recipe: Recipe, found: Mapping[str, Have]) -> dict[Term, Have]:
     return made
 
 
-def _audio(place: Path) -> list[Path]:
+def _all(column: str, written: str) -> list[Path]:
+    """The audio files of folders and files separated by `;`."""
+    places = [Path(part.strip()) for part in written.split(";") if part.strip()]
+    return [path for place in places for path in _audio(column, place)]
+
+
+def _audio(column: str, place: Path) -> list[Path]:
     """The file at this place, or the audio files in the folder there."""
     try:
         if not place.is_dir():
@@ -106,17 +146,17 @@ def _audio(place: Path) -> list[Path]:
             return [place]
         inside = sorted(place.iterdir())
     except UnbraidError as error:
-        raise _wrong(error.what) from error
+        raise _wrong(column, error.what) from error
     except OSError as error:
-        raise _wrong(cannot_read(place, error).what) from error
+        raise _wrong(column, cannot_read(place, error).what) from error
     found = [path for path in inside if path.suffix.lower().lstrip(".") in EXTENSIONS and not path.name.startswith(".")]
     if not found:
-        raise _wrong(f"{place} is a folder without audio files.")
+        raise _wrong(column, f"{place} is a folder without audio files.")
     return found
 
 
-def _wrong(what: str) -> UnbraidError:
+def _wrong(column: str, what: str) -> UnbraidError:
     return UnbraidError(
-        f"A stem that the column `have` gives cannot be taken: {what}",
-        remedy="Give a file that plays, or empty the column to have the stem computed.",
+        f"A stem that the column `{column}` gives cannot be taken: {what}",
+        remedy=f"Give a file that plays, or empty the column {WITHOUT[column]}.",
     )

@@ -26,7 +26,16 @@ def lines(folder: Path) -> list[str]:
     for residual in quality["residuals"]:
         level = "exactly 0" if residual["exact"] else f"{residual['residual_db']:.1f} dB"
         told.append(f"  mix − ({' + '.join(residual['stems'])}) = {level}")
+    for stem, score in quality["metrics"].items():
+        told.append(
+            f"  SDR of {stem}: {_decibels(score['sdr'])} (of the mix as it was: {_decibels(score['mix']['sdr'])})"
+        )
+    told += [f"  warning: {warning}" for warning in quality["warnings"]]
     return told + [f"  note: {notice}" for notice in quality["notices"]]
+
+
+def _decibels(level: float | None) -> str:
+    return "no number" if level is None else f"{level:.2f} dB"
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ class PlannedSong:
     """A song with its recipe compiled into files.
 
     separations, ensembles: those that it needs, by step. stems: the sources of each. haves: the stems that were given.
+    references: true stems to measure against, by stem.
     delivery: what is asked of the delivered files, as plain values: format, bit_depth, bitrate, clip.
     """
 
@@ -122,6 +123,7 @@ class PlannedSong:
     ensembles: dict[str, PlannedEnsemble]
     stems: dict[str, tuple[Source, ...]]
     haves: dict[str, Have]
+    references: dict[str, Have]
 
     @property
     def format(self) -> str:
@@ -186,10 +188,10 @@ class Planner:
             try:
                 plan.songs[song.id] = self._song(plan, song)
             except UnbraidError as error:
-                if not (song.recipe or song.preset or song.prompts or song.have):
+                if not (song.recipe or song.preset or song.prompts or song.have or song.references):
                     raise
                 # The song's own choice, not the configuration's, is wrong: its first job will say so, the others go on.
-                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None, have=None)
+                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None, have=None, references=None)
                 plan.songs[song.id] = self._song(plan, plain, (error.what, error.remedy))
         return plan
 
@@ -197,11 +199,12 @@ class Planner:
         recipe = self.recipe(song.recipe or self.config.recipe)
         preset_name, preset = self.preset(song.preset or self.config.preset)
         mix = self._mix(song, problem)
-        haves = have.find(song, recipe, mix.key, self.probe)
+        haves = have.find(song, HAVE, recipe, mix.key, self.probe)
+        references = have.find(song, "references", recipe, mix.key, self.probe)
         prompts = self._prompts(song, recipe)
         # After these, so that a row which is wrong in them adds nothing to the plan.
         mix = plan.mixes.setdefault(mix.key, mix)
-        for one in haves.values():
+        for one in (*haves.values(), *references.values()):
             plan.haves.setdefault(one.key, one)
         separations: dict[str, Separation] = {}
         ensembles: dict[str, PlannedEnsemble] = {}
@@ -229,7 +232,7 @@ class Planner:
         }
         name = formats.of(self.config.format, Path(song.path))
         delivery = {"format": name, **self.config.delivery(name)}
-        return PlannedSong(song, recipe, preset_name, delivery, mix, separations, ensembles, stems, haves)
+        return PlannedSong(song, recipe, preset_name, delivery, mix, separations, ensembles, stems, haves, references)
 
     def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
         """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""

@@ -30,11 +30,18 @@ def _is_delivered(plan: Plan, song: str, folder: Path) -> bool:
     names = ["qc.json", *(f"{stem}.{planned.format}" for stem in planned.stems)]
     if not all((folder / name).is_file() for name in names):
         return False
-    told = {"recipe": planned.recipe.name, "preset": planned.preset, "stems": planned.expressions}
+    told = {
+        "recipe": planned.recipe.name,
+        "preset": planned.preset,
+        "stems": planned.expressions,
+        "delivery": planned.delivery,
+        "references": {stem: true.key for stem, true in planned.references.items()},
+    }
     try:
         written = read_json(folder / "provenance.json")
-        return {name: written[name] for name in (*told, "delivery")} == {**told, "delivery": planned.delivery}
-    except (OSError, ValueError, LookupError, TypeError):
+        written["references"] = {stem: true["key"] for stem, true in written["references"].items()}
+        return {name: written[name] for name in told} == told
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 

@@ -19,7 +19,7 @@ EXTENSIONS = frozenset(
     mp3 mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv
     """.split()
 )
-COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "prompts", "have")
+COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "prompts", "have", "references")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Song:
     """One input recording. start and end are seconds into the file; None means its beginning or end.
 
     recipe, preset, prompts: its own, instead of the configuration's. have: where the stems are that need not be computed
-    (see `unbraid.have`).
+    (see `unbraid.have`). references: where the true stems are, to measure against.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Song:
     preset: str | None = None
     prompts: str | None = None
     have: str | None = None
+    references: str | None = None
 
 
 class Probed(Protocol):
@@ -154,6 +155,7 @@ def _row(table: Path, line: int, row: dict[str, str | None]) -> Song:
         values["preset"],
         values["prompts"],
         values["have"],
+        values["references"],
     )
 
 

@@ -2,13 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unbraid import workload
 from unbraid.errors import UnbraidError
-from unbraid.files import replacing
+from unbraid.files import read_json, replacing
 from unbraid.forecast import Expected
 from unbraid.measured import Ran
 from unbraid.plan import Plan
@@ -25,11 +26,13 @@ COLUMNS = (
         "real_time_factor",
         "cached_share",
         "estimated_seconds",
+        "sdr",
+        "warnings",
         "reason",
     ),
 )
 TOLD = 20
-"""Failed songs that the terminal tells of; the file has all."""
+"""Failed songs, and warnings, that the terminal tells of; the file has all."""
 SILENT = "It ended without a word; it may have been killed, perhaps for want of memory. Run again."
 ERROR = " ERROR "  # before the message in a job's log
 
@@ -37,7 +40,8 @@ ERROR = " ERROR "  # before the message in a job's log
 @dataclass(frozen=True)
 class Outcome:
     """Of one song. status: ok, failed, or skipped (the run ended before it was done). audio, wall: seconds, wall being the
-    sum of its own jobs'. cached: the share of its keys that the store held before. estimated: seconds; None if unknown."""
+    sum of its own jobs'. cached: the share of its keys that the store held before. estimated: seconds; None if unknown.
+    sdr: in dB, of each stem whose true stem was given. warnings: of the quality gates."""
 
     song: str
     status: str
@@ -45,16 +49,23 @@ class Outcome:
     wall: float
     cached: float
     estimated: float | None
+    sdr: Mapping[str, float | None]
+    warnings: Sequence[str]
     reason: str
 
 
 def outcomes(
-    plan: Plan, expected: Mapping[str, Expected], wanted: Iterable[Job], ran: Iterable[Ran], failed: Mapping[Job, str]
+    plan: Plan,
+    expected: Mapping[str, Expected],
+    wanted: Iterable[Job],
+    ran: Iterable[Ran],
+    failed: Mapping[Job, str],
+    results: Path,
 ) -> list[Outcome]:
     """Of the songs of a run, in the order of `expected`.
 
     wanted: the jobs that the run was to do. ran: those that came to a good end, each part of a song once. failed: the
-    reasons of those that did not.
+    reasons of those that did not. results: where each song's qc.json is.
     """
     users = workload.needed(plan, expected)
     wall: dict[str, float] = defaultdict(float)
@@ -72,9 +83,21 @@ def outcomes(
         reason = reasons.get(song, "The run ended before it was done." if status == "skipped" else "")
         cached = sum(kept) / len(kept) if kept else 1.0
         audio = plan.songs[song].mix.duration
-        return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, reason)
+        found = quality(results / song) if status == "ok" else {}
+        sdr = {stem: score["sdr"] for stem, score in found.get("metrics", {}).items()}
+        warnings = found.get("warnings", ())
+        return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, sdr, warnings, reason)
 
     return [outcome(song) for song in expected]
+
+
+def quality(folder: Path) -> dict[str, Any]:
+    """What the qc.json of a song says; nothing where a run did not ask for it."""
+    try:
+        found: dict[str, Any] = read_json(folder / "qc.json")
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def reason(log: Path) -> str:
@@ -106,6 +129,8 @@ def _row(one: Outcome) -> tuple[str, ...]:
         f"{one.audio / one.wall:.2f}" if one.wall and one.status == "ok" else "",
         f"{one.cached:.2f}",
         UNKNOWN if one.estimated is None else f"{one.estimated:.1f}",
+        " ".join(f"{stem}={UNKNOWN if level is None else f'{level:.2f}'}" for stem, level in one.sdr.items()),
+        " ".join(one.warnings),
         one.reason,
     )
 
@@ -121,8 +146,14 @@ def told(found: Iterable[Outcome], seconds: float, estimated: float | None, file
     ]
     guess = f"estimated {duration(estimated)}" if estimated is not None else "no estimate"
     lines = [f"Songs: {', '.join(counts)}; took {duration(seconds)} ({guess}). See {file}."]
-    lines += [f"Failed: {one.song}: {one.reason}" for one in bad[:TOLD]]
-    return lines + ([f"… and {len(bad) - TOLD} more failed songs"] if len(bad) > TOLD else [])
+    lines += _first([f"Failed: {one.song}: {one.reason}" for one in bad], "failed songs")
+    return lines + _first(
+        [f"Warning: {one.song}: {' '.join(one.warnings)}" for one in given if one.warnings], "warnings"
+    )
+
+
+def _first(lines: list[str], what: str) -> list[str]:
+    return lines[:TOLD] + ([f"… and {len(lines) - TOLD} more {what}"] if len(lines) > TOLD else [])
 
 
 def shown(file: Path) -> str:

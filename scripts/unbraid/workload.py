@@ -21,7 +21,7 @@ def planned(plan: Plan, songs: Iterable[str], delivered: Iterable[str]) -> list[
             continue
         song = plan.songs[name]
         jobs["convert", song.mix.key] = None
-        jobs |= {("have", have.key): None for have in song.haves.values()}
+        jobs |= {("have", have.key): None for have in (*song.haves.values(), *song.references.values())}
         for separation in song.separations.values():
             if not separation.complete:
                 jobs["segment", separation.segments.key] = None
@@ -54,7 +54,7 @@ def _jobs(song: PlannedSong, name: str) -> dict[Job, None]:
         if made.prompt:
             jobs["prompt", made.prompt] = None
     jobs |= {("ensemble", made.key): None for made in song.ensembles.values() if not made.complete}
-    jobs |= {("have", have.key): None for have in song.haves.values()}
+    jobs |= {("have", have.key): None for have in (*song.haves.values(), *song.references.values())}
     return {**jobs, ("preview", name): None, ("stem", name): None}
 
 

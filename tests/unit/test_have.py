@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from test_plan import RECIPES, SONG, key, network, plan
-from unbraid import have
+from unbraid import have, workload
 from unbraid.errors import UnbraidError
 from unbraid.recipes import Term, compile_recipe
 from unbraid.songs import Song
@@ -93,6 +93,40 @@ def test_a_file_that_delivering_would_replace_is_not_taken(tmp_path, monkeypatch
     (tmp_path / "results/s/vocals.wav").write_bytes(b"x")
     with pytest.raises(UnbraidError, match="would be replaced"):
         have.files("results/s", recipe)
+
+
+def test_of_references_those_named_after_stems_are_taken_and_others_passed_over(stems, recipe):
+    folder = stems("Vocals.wav", "mixture.wav", "bass_DI.wav", "cover.jpg")
+    assert have.references(folder, recipe) == {"vocals": f"{folder}/Vocals.wav"}
+
+
+@pytest.mark.parametrize(
+    ("names", "written", "message"),
+    [
+        (["voice.wav", "mixture.wav"], "{}", r"gives mixture.wav, voice.wav, and the recipe 'mine' delivers no stem"),
+        (["vocals.wav", "VOCALS.flac"], "{}", "`references` gives two files for the stem 'vocals'"),
+        ([], "{}/nowhere", "`references` gives cannot be taken: .*nowhere is not there"),
+    ],
+)
+def test_references_that_are_none_are_an_error_that_says_why(stems, recipe, names, written, message):
+    with pytest.raises(UnbraidError, match=message):
+        have.references(written.format(stems(*names)), recipe)
+
+
+def test_references_change_nothing_of_what_is_made_and_are_taken_in_the_form_of_the_mix(stems):
+    plain = plan([Song("s", "abc.wav")], recipe="mine")
+    made = plan([Song("s", "abc.wav", references=stems("vocals.wav"))], recipe="mine")
+    assert made.songs["s"].expressions == plain.songs["s"].expressions
+    assert made.separations.keys() == plain.separations.keys()
+    (true,) = made.songs["s"].references.values()
+    assert (true.column, true.mix, made.haves) == ("references", made.songs["s"].mix.key, {true.key: true})
+    assert ("have", true.key) in workload.planned(made, ["s"], ())
+
+
+def test_wrong_references_are_a_problem_of_their_song_alone(stems):
+    made = plan([Song("s", "abc.wav", references=stems("vocal.wav")), Song("t", "abc.wav")], recipe="mine")
+    assert "references" in made.songs["s"].mix.problem[0]
+    assert made.songs["t"].mix.problem is None
 
 
 def test_a_wrong_column_is_a_problem_of_its_song_alone(stems):

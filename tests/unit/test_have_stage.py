@@ -20,7 +20,8 @@ def take(tmp_path):
         files.write_json(tmp_path / "mix.json", {"frames": frames, "rate": rate, "channels": channels})
         stem, info = tmp_path / "work" / "have.wav", tmp_path / "work" / "have.json"
         digest = files.sha256(source)
-        have(source, tmp_path / "mix.json", stem, info, digest=digest, start=start, end=end, seconds=seconds)
+        window = {"start": start, "end": end, "seconds": seconds}
+        have(source, tmp_path / "mix.json", stem, info, digest=digest, column="have", **window)
         audio, found = soundfile.read(stem, dtype="float32", always_2d=True)
         assert (found, audio.shape) == (rate, (frames, channels))
         return audio, files.read_json(info)
@@ -111,5 +112,5 @@ def test_a_stem_that_changed_since_it_was_planned_is_not_taken(tmp_path):
     with pytest.raises(UnbraidError, match="has changed since it was planned"):
         have(
             source, tmp_path / "mix.json", tmp_path / "a.wav", tmp_path / "a.json",
-            digest="0" * 64, start=None, end=None, seconds=None,
+            digest="0" * 64, column="have", start=None, end=None, seconds=None,
         )  # fmt: skip

@@ -71,8 +71,18 @@ def test_silence_is_counted_in_windows_of_100_ms():
 @pytest.mark.parametrize("frames", [1, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_digital_silence_has_no_level(frames, channels):
-    expected = {"peak_dbfs": None, "rms_dbfs": None, "lufs": None, "clipped_samples": 0, "silent_share": 1.0}
+    counted = {"clipped_samples": 0, "nonfinite_samples": 0, "silent_share": 1.0}
+    expected = {"peak_dbfs": None, "rms_dbfs": None, "lufs": None, **counted}
     assert measured(np.zeros((frames, channels), dtype=np.float32)) == expected
+
+
+def test_samples_that_are_no_numbers_are_counted_and_measured_as_silence():
+    rate = 48000
+    plain = music(rate, rate)
+    plain[100:103] = 0
+    broken = plain.copy()
+    broken[100], broken[101], broken[102] = np.nan, np.inf, -np.inf
+    assert measured(broken, rate) == {**measured(plain, rate), "nonfinite_samples": 3 * plain.shape[1]}
 
 
 def test_what_is_shorter_than_a_loudness_block_has_a_peak_but_no_loudness():

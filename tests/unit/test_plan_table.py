@@ -26,7 +26,9 @@ def deliver(plan, song, **changes):
     }
     folder = Path("results") / song
     made = plan.songs[song]
-    told = {"recipe": made.recipe.name, "preset": made.preset, "delivery": made.delivery, "stems": sources}
+    told = {
+        "recipe": made.recipe.name, "preset": made.preset, "delivery": made.delivery, "stems": sources, "references": {},
+    }  # fmt: skip
     write_json(folder / "provenance.json", {**told, **changes})
     for name in ("qc.json", "copy.wav"):
         (folder / name).touch()

@@ -7,11 +7,14 @@ import pytest
 import soundfile
 
 from unbraid.audio import wav
+from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
+from unbraid.gates import Limits
 from unbraid.outcome import lines
 from unbraid.stages.report import report
 
 RATE = 44100
+LIMITS = Limits(residual=-10.0, clipped=10, silence=0.99, lag=0)
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -29,7 +32,21 @@ def manifest(key, stems, sources, created, notices=()):
     }  # fmt: skip
 
 
-def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, source=None, clipped=None, haves=()):
+def reported(
+    folder,
+    stems,
+    expressions,
+    separations,
+    *,
+    mix=None,
+    gain=1.0,
+    source=None,
+    clipped=None,
+    haves=(),
+    references=(),
+    qc="warn",
+    limits=LIMITS,
+):
     """Run the stage on these stems ([frames, channels] by name); returns qc.json and provenance.json."""
     for name, audio in {**stems, "mix": mix}.items():
         with wav.create(folder / f"{name}.wav", RATE, 2) as file:
@@ -59,15 +76,22 @@ def reported(folder, stems, expressions, separations, *, mix=None, gain=1.0, sou
     for stem, told in dict(haves).items():
         given[stem] = folder / f"{stem}.have.json"
         write_json(given[stem], told)
+    true = {}
+    for stem, audio in dict(references).items():
+        true[stem] = (folder / f"true.{stem}.wav", folder / f"true.{stem}.json")
+        with wav.create(true[stem][0], RATE, 2) as file:
+            file.write(audio)
+        write_json(true[stem][1], {"notices": [f"{stem} was cut."]})
     facts = {
+        "references": {stem: {"path": f"true/{stem}.wav", "sha256": "fed", "key": "t", "audio": "a"} for stem in true},
         "haves": {stem: {"path": f"stems/{stem}.mp3", "sha256": "def", "key": "h"} for stem in given},
         "id": "my/song", "path": "songs/my/song.wav", "recipe": "r", "preset": "balanced", "mix": "m",
         "content": {"source": "abc"}, "sha256": "abc", "delivery": {"format": "wav"}, "start": 1.0, "end": None, "expressions": expressions,
     }  # fmt: skip
     report(
         {stem: folder / f"{stem}.wav" for stem in stems},
-        folder / "mix.wav", folder / "delivery.json", manifests, given,
-        folder / "qc.json", folder / "provenance.json", song=facts,
+        folder / "mix.wav", folder / "delivery.json", manifests, given, true,
+        folder / "qc.json", folder / "provenance.json", song=facts, qc=qc, limits=limits,
     )  # fmt: skip
     return read_json(folder / "qc.json"), read_json(folder / "provenance.json")
 
@@ -116,7 +140,7 @@ def test_residuals_are_those_of_the_sets_that_should_add_up_to_the_mix(tmp_path,
 def test_a_copy_leaves_exactly_nothing(tmp_path):
     separations = {"same": manifest("k", ["copy"], ON_THE_MIX, stamp(11))}
     quality, _ = reported(tmp_path, {"copy": MIX}, {"copy": [[1, "k", "copy"]]}, separations, mix=MIX)
-    assert quality["residuals"] == [{"stems": ["copy"], "residual_db": None, "exact": True}]
+    assert quality["residuals"] == [{"stems": ["copy"], "residual_db": None, "exact": True, "lag": 0}]
 
 
 def test_a_gain_is_taken_into_account_and_said(tmp_path):
@@ -213,3 +237,76 @@ def test_the_outcome_says_when_the_separation_was_reused_and_when_nothing_is_lef
     assert "(the separation was in the store already)" in told
     assert "mix − (copy) = exactly 0" in told
     assert soundfile.info(tmp_path / "copy.wav").frames == RATE
+
+
+def test_stems_are_measured_against_the_true_ones_and_so_is_the_mix_as_it_was(tmp_path, fresh):
+    true = {"vocals": VOCALS + noise(5, 0.02)}
+    quality, provenance = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX, references=true)
+    (scored,) = quality["metrics"].values()
+    error = (true["vocals"] - VOCALS).astype(float)
+    energy = (true["vocals"].astype(float) ** 2).sum()
+    assert scored["sdr_global"] == pytest.approx(10 * np.log10(energy / (error**2).sum()), abs=0.01)
+    rest = (true["vocals"] - MIX).astype(float)
+    assert scored["mix"]["sdr_global"] == pytest.approx(10 * np.log10(energy / (rest**2).sum()), abs=0.01)
+    assert provenance["references"] == {"vocals": {"path": "true/vocals.wav", "sha256": "fed", "key": "t"}}
+    assert "vocals was cut." in quality["notices"]
+
+
+def test_a_gain_of_all_stems_is_no_error_of_theirs(tmp_path, fresh):
+    half = {stem: audio * np.float32(0.5) for stem, audio in STEMS.items()}
+    true = {"vocals": VOCALS + noise(5, 0.02)}
+    (tmp_path / "plain").mkdir()
+    plain, _ = reported(tmp_path / "plain", STEMS, EXPRESSIONS, fresh, mix=MIX, references=true)
+    quality, _ = reported(tmp_path, half, EXPRESSIONS, fresh, mix=MIX, references=true, gain=0.5)
+    assert quality["metrics"] == plain["metrics"]
+
+
+def test_stems_within_their_limits_are_not_warned_of(tmp_path, fresh):
+    quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    assert quality["warnings"] == []
+
+
+def shifted(audio, samples):
+    return np.concatenate([np.zeros((samples, 2), np.float32), audio[:-samples]])
+
+
+HOLE = np.where(np.arange(RATE)[:, None] == 9, np.nan, 1).astype(np.float32)
+BAD = {
+    "late": ({**STEMS, "vocals": shifted(VOCALS, 3), "drums": shifted(DRUMS, 3)}, {}, "vocals + drums: 3 samples too late (qc_lag=0)."),
+    "residual": ({**STEMS, "drums": DRUMS * 0.2}, {}, "vocals + drums: differ from the mix by"),
+    "silence": ({**STEMS, "vocals": VOCALS * 0, "instrumental": MIX}, {}, "vocals: 100.0% of it is silent (qc_silence=0.99)."),
+    "clipping": (STEMS, {"drums": 11}, "drums: 11 samples were clipped (qc_clipped=10)."),
+    "numbers": ({**STEMS, "drums": DRUMS * HOLE}, {}, "drums: 2 samples are no numbers"),
+    "length": ({**STEMS, "drums": DRUMS[:-1]}, {}, "drums: it is not as long as its song (44099 frames at 44100 Hz, its song 44100"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_gate_that_fires_names_the_stem_the_number_and_the_limit(tmp_path, fresh, what, caplog):
+    stems, clipped, words = BAD[what]
+    quality, _ = reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped, references={"drums": DRUMS})
+    assert any(warning.startswith(words) for warning in quality["warnings"]), quality["warnings"]
+    assert words in caplog.text
+
+
+def test_what_is_beyond_a_limit_fails_the_song_where_that_is_asked_for_and_is_nothing_where_it_is_not(tmp_path, fresh):
+    stems, clipped, _ = BAD["clipping"]
+    with pytest.raises(
+        UnbraidError, match=r"The stems are delivered, but not as they should be \(qc: fail\). drums: 11"
+    ):
+        reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped, qc="fail")
+    reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX, qc="fail")
+    quality, _ = reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped, qc="off")
+    assert quality["warnings"] == []
+
+
+def test_a_song_that_is_silent_itself_has_silent_stems_without_a_warning(tmp_path, fresh):
+    silent = {stem: audio * 0 for stem, audio in STEMS.items()}
+    quality, _ = reported(tmp_path, silent, EXPRESSIONS, fresh, mix=MIX * 0)
+    assert quality["warnings"] == []
+    assert quality["residuals"][0] == {
+        "stems": ["vocals", "instrumental"],
+        "residual_db": None,
+        "exact": True,
+        "lag": None,
+    }

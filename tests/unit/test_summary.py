@@ -1,12 +1,17 @@
 """What became of the songs of a run."""
 
+from pathlib import Path
+
 import pytest
 
 from planned_songs import plan_of
 from unbraid import summary, workload
 from unbraid.errors import UnbraidError
+from unbraid.files import write_json
 from unbraid.forecast import Expected
 from unbraid.measured import Ran
+
+RESULTS = Path("results")
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def test_each_song_is_ok_failed_with_its_reason_or_skipped(songs):
     ran = [Ran(job, 0.0, 0.5) for job in [*of(plan, "a"), *of(plan, "b")[:2]]]
     ran[0] = Ran(ran[0].job, 0.0, 0.0)  # --drop-metadata
     failed = {of(plan, "b")[2]: "stage separate: It broke. Mend it."}
-    found = {one.song: one for one in summary.outcomes(plan, expected, jobs, ran, failed)}
+    found = {one.song: one for one in summary.outcomes(plan, expected, jobs, ran, failed, RESULTS)}
     assert [(one.status, one.wall) for one in found.values()] == [("ok", 2.5), ("failed", 1.0), ("skipped", 0.0)]
     assert found["b"].reason == "stage separate: It broke. Mend it."
     assert "ended before" in found["c"].reason
@@ -35,7 +40,7 @@ def test_each_song_is_ok_failed_with_its_reason_or_skipped(songs):
 def test_what_fails_for_several_songs_is_told_of_each(songs):
     plan, expected, jobs = songs
     (model,) = plan.models
-    found = summary.outcomes(plan, expected, jobs, [], {("model", model): "no network"})
+    found = summary.outcomes(plan, expected, jobs, [], {("model", model): "no network"}, RESULTS)
     assert [(one.status, one.reason) for one in found] == [("failed", "no network")] * 3
 
 
@@ -45,7 +50,7 @@ def test_a_job_that_songs_share_counts_once(tmp_path):
     _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
     jobs = workload.planned(plan, wanted, ())
     expected = {song: Expected() for song in wanted}
-    found = summary.outcomes(plan, expected, jobs, [Ran(job, 0.0, 1.0) for job in jobs], {})
+    found = summary.outcomes(plan, expected, jobs, [Ran(job, 0.0, 1.0) for job in jobs], {}, RESULTS)
     assert [(one.song, one.status, one.wall) for one in found] == [("a", "ok", 6.0), ("same", "ok", 2.0)]
 
 
@@ -65,14 +70,14 @@ def test_the_file_is_a_table_and_the_terminal_gets_totals_and_reasons(tmp_path, 
     plan, expected, jobs = songs
     expected["b"] = Expected(None)
     ran = [Ran(job, 0.0, 0.5) for job in of(plan, "a")]
-    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."})
+    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."}, RESULTS)
     file = tmp_path / "results/summary.tsv"
     summary.write(file, found)
     assert [line.split("\t") for line in file.read_text().splitlines()] == [
         list(summary.COLUMNS),
-        ["a", "ok", "10.0", "3.0", "3.33", "0.00", "3.0", ""],
-        ["b", "failed", "20.0", "0.0", "", "0.00", "?", "It broke."],
-        ["c", "skipped", "30.0", "0.0", "", "0.00", "3.0", "The run ended before it was done."],
+        ["a", "ok", "10.0", "3.0", "3.33", "0.00", "3.0", "", "", ""],
+        ["b", "failed", "20.0", "0.0", "", "0.00", "?", "", "", "It broke."],
+        ["c", "skipped", "30.0", "0.0", "", "0.00", "3.0", "", "", "The run ended before it was done."],
     ]
     assert summary.told(found, 75.0, 60.0, file) == [
         f"Songs: 1 ok, 1 failed, 1 skipped; took 1:15 min (estimated 1:00 min). See {file}.",
@@ -84,7 +89,7 @@ def test_the_file_is_a_table_and_the_terminal_gets_totals_and_reasons(tmp_path, 
 
 def test_a_thousand_failures_do_not_fill_the_terminal(songs):
     plan, expected, jobs = songs
-    one = summary.outcomes(plan, expected, jobs, [], {of(plan, "b")[0]: "It broke."})[1]
+    one = summary.outcomes(plan, expected, jobs, [], {of(plan, "b")[0]: "It broke."}, RESULTS)[1]
     lines = summary.told([one] * 1000, 1.0, 1.0, "summary.tsv")
     assert len(lines) == summary.TOLD + 2
     assert "980 more" in lines[-1]
@@ -93,3 +98,27 @@ def test_a_thousand_failures_do_not_fill_the_terminal(songs):
 def test_before_the_first_run_there_is_no_summary(tmp_path):
     with pytest.raises(UnbraidError, match="at the end of a run"):
         summary.shown(tmp_path / "summary.tsv")
+
+
+def test_what_was_measured_against_true_stems_and_what_is_beyond_its_limits_is_told(tmp_path, songs, monkeypatch):
+    plan, expected, jobs = songs
+    monkeypatch.chdir(tmp_path)
+    quality = {"metrics": {"a": {"sdr": 8.534}, "b": {"sdr": None}}, "warnings": ["a: it is silent.", "b: so is this."]}
+    write_json(RESULTS / "a/qc.json", quality)
+    write_json(RESULTS / "b/qc.json", quality)
+    ran = [Ran(job, 0.0, 0.5) for job in of(plan, "a")]
+    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."}, RESULTS)
+    summary.write(Path("summary.tsv"), found)
+    head, *rows = (line.split("\t") for line in Path("summary.tsv").read_text().splitlines())
+    a, b, _ = (dict(zip(head, row, strict=True)) for row in rows)
+    assert (a["sdr"], a["warnings"]) == ("a=8.53 b=?", "a: it is silent. b: so is this.")
+    assert (b["sdr"], b["warnings"]) == ("", "")  # what lies there is of an earlier run
+    assert summary.told(found, 1.0, None, Path("t"))[1:] == [
+        "Failed: b: It broke.",
+        "Warning: a: a: it is silent. b: so is this.",
+    ]
+
+
+def test_only_the_first_of_many_are_told_on_the_terminal(songs):
+    bad = [summary.Outcome(str(n), "failed", 1.0, 0.0, 0.0, None, {}, [], "why") for n in range(23)]
+    assert summary.told(bad, 1.0, None, Path("t"))[-2:] == ["Failed: 19: why", "… and 3 more failed songs"]

@@ -24,6 +24,7 @@ class Meter:
       lufs             integrated loudness (ITU-R BS.1770-4, EBU R 128) by ffmpeg's `ebur128`; None under 400 ms and
                        when no part is louder than -70 LUFS
       clipped_samples  samples beyond full scale, |x| > 1
+      nonfinite_samples  samples that are no numbers, or infinite; they are measured as silence
       silent_share     share of windows of 100 ms whose peak is below -60 dBFS, the last one as short as it comes
     """
 
@@ -34,6 +35,7 @@ class Meter:
         self._squares = 0.0
         self._samples = 0
         self._clipped = 0
+        self._nonfinite = 0
         self._window = max(1, round(rate / 10))
         self._windows = 0
         self._silent = 0
@@ -43,6 +45,10 @@ class Meter:
     def add(self, block: Audio) -> None:
         if not len(block):
             return
+        finite = np.isfinite(block)
+        if not finite.all():
+            self._nonfinite += int(block.size - np.count_nonzero(finite))
+            block = np.where(finite, block, np.float32(0))
         levels = np.abs(block)
         self._peak = max(self._peak, float(levels.max()))
         self._squares += float(np.sum(np.square(block, dtype=np.float64)))
@@ -61,6 +67,7 @@ class Meter:
             "rms_dbfs": _decibels((self._squares / self._samples) ** 0.5 if self._samples else 0.0),
             "lufs": self._loudness.result(),
             "clipped_samples": self._clipped,
+            "nonfinite_samples": self._nonfinite,
             "silent_share": round(silent / windows, 4) if windows else 1.0,
         }
 

@@ -27,6 +27,7 @@ def have(
     info: Path,
     *,
     digest: str,
+    column: str,
     start: float | None,
     end: float | None,
     seconds: float | None,
@@ -35,6 +36,7 @@ def have(
 
     A stem that is a little longer or shorter than its song (TOLERANCE) is cut or filled with silence at its end.
     mix_info: what convert said of the song. digest: the sha256 of the source when it was planned.
+    column: of the table of songs, that names the source.
     start, end: the window of the song in seconds; the source is a stem of the whole song and is cut alike.
     seconds: how long the whole song is, which is only looked at when `end` hides its end.
     Raises: UnbraidError for a source that cannot be decoded, has changed, or is not as long as the song.
@@ -71,7 +73,7 @@ def have(
     except UnbraidError as error:
         raise UnbraidError(
             error.what,
-            remedy="Give a whole stem of the whole song, or take it out of the column `have` to have it computed.",
+            remedy=f"Give a whole stem of the whole song, or take it out of the column `{column}`.",
         ) from error
     # What a window leaves out at the end is not missed.
     longer = found - skip - frames if end is None else min(found - skip - frames, 0)

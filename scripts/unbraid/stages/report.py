@@ -1,27 +1,25 @@
 """Stage report: what was delivered, measured on the delivered files, and where it came from."""
 
+import logging
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
-from unbraid.audio import wav
+from unbraid import gates
 from unbraid.audio.measure import Meter
 from unbraid.audio.read import read
-from unbraid.audio.resample import resample, resampled_frames
-from unbraid.audio.wav import reblocked
+from unbraid.compare import Sources, residuals, scores
 from unbraid.files import read_json, write_json
 from unbraid.stages.merge import versions
 
 PROVENANCE = ("key", "model", "licence", "weights", "content", "created", "files", "versions")  # of a manifest
-HAVE = ("rate", "channels", "frames", "codec")  # of what is said of a given stem
+log = logging.getLogger("unbraid")
 
-Sources = list[tuple[int, str, str]]  # (coefficient, key, stem); the mix is the stem `mix` of the mix's key
+HAVE = ("rate", "channels", "frames", "codec")  # of what is said of a given stem
 
 
 def report(
@@ -30,17 +28,22 @@ def report(
     delivery: Path,
     manifests: Mapping[str, Path],
     haves: Mapping[str, Path],
+    references: Mapping[str, tuple[Path, Path]],
     quality: Path,
     provenance: Path,
     *,
     song: Mapping[str, Any],
+    qc: str,
+    limits: gates.Limits,
 ) -> None:
     """Write `quality` (qc.json) and `provenance` (provenance.json).
 
     stems: the delivered files by stem. delivery: what deliver said. manifests: of what they are made of, by step.
-    haves: what was said of each stem that the user gave.
+    haves: what was said of each stem that the user gave. references: true stems in the form of the mix, and
+    what was said of each.
     song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources, and
-    path, sha256 and key of those that the user gave.
+    path, sha256 and key of those that the user gave. qc: off, warn, or fail; limits: what makes it do so.
+    Raises: UnbraidError for `qc: fail` when a stem is beyond the limits.
     """
     expressions: Mapping[str, Sources] = song["expressions"]
     delivered = read_json(delivery)
@@ -48,42 +51,45 @@ def report(
     made = {step: read_json(path) for step, path in manifests.items()}
     separations = {step: one for step, one in made.items() if one["stage"] == "merge"}
     given = {stem: read_json(path) for stem, path in haves.items()}
-    origins = {
-        stem: {"path": _printable(one["path"]), "sha256": one["sha256"], "key": one["key"]}
-        for stem, one in song["haves"].items()
-    }
+    origins = _origins(song["haves"])
     seconds = _seconds(source, delivered, made, given)
     length = source["frames"] / source["rate"]
     total = sum(stage["seconds"] for stage in seconds.values() if not stage["reused"])
-    write_json(
-        quality,
-        {
-            "song": song["id"],
-            "recipe": song["recipe"],
-            "preset": song["preset"],
-            "models": sorted({separation["model"] for separation in separations.values()}),
-            "devices": sorted({device for separation in separations.values() for device in separation["devices"]}),
-            "engines": sorted({engine for separation in separations.values() for engine in separation["engines"]}),
-            # Stems that were stored before this was recorded say nothing of it.
-            "arithmetics": sorted({one for made in separations.values() for one in made.get("arithmetics", [])}),
-            "frames": source["frames"],
-            "rate": source["rate"],
-            "channels": source["channels"],
-            "source_channels": source["source_channels"],
-            "audio_seconds": round(length, 3),
-            "format": delivered["format"],
-            "bit_depth": delivered["bit_depth"],
-            "bitrate": delivered["bitrate"],
-            "gain": delivered["gain"],
-            "stems": {stem: _measured(path, delivered["clipped_by_delivery"][stem]) for stem, path in stems.items()},
-            "have": {stem: {**origins[stem], **{name: one[name] for name in HAVE}} for stem, one in given.items()},
-            "mix": _measured(mix, 0),
-            "residuals": _residuals(stems, mix, delivered["gain"], expressions, song["mix"], separations),
-            "notices": _notices(source, delivered, [*separations.values(), *given.values()]),
-            "seconds": seconds,
-            "real_time_factor": round(length / total, 3) if total else None,
-        },
-    )
+    measured = {stem: _measured(path, delivered["clipped_by_delivery"][stem]) for stem, path in stems.items()}
+    whole = {stem: path for stem, path in stems.items() if gates.is_whole(source, measured[stem])}
+    true = {stem: audio for stem, (audio, _) in references.items() if stem in whole}
+    told = [read_json(info) for _, info in references.values()]
+    found: dict[str, Any] = {
+        "song": song["id"],
+        "recipe": song["recipe"],
+        "preset": song["preset"],
+        "models": sorted({separation["model"] for separation in separations.values()}),
+        "devices": sorted({device for separation in separations.values() for device in separation["devices"]}),
+        "engines": sorted({engine for separation in separations.values() for engine in separation["engines"]}),
+        # Stems that were stored before this was recorded say nothing of it.
+        "arithmetics": sorted({one for made in separations.values() for one in made.get("arithmetics", [])}),
+        "frames": source["frames"],
+        "rate": source["rate"],
+        "channels": source["channels"],
+        "source_channels": source["source_channels"],
+        "audio_seconds": round(length, 3),
+        "format": delivered["format"],
+        "bit_depth": delivered["bit_depth"],
+        "bitrate": delivered["bitrate"],
+        "gain": delivered["gain"],
+        "stems": measured,
+        "have": {stem: {**origins[stem], **{name: one[name] for name in HAVE}} for stem, one in given.items()},
+        "mix": _measured(mix, 0),
+        "residuals": residuals(whole, mix, delivered["gain"], expressions, song["mix"], separations),
+        "metrics": scores(whole, true, mix, delivered["gain"]),
+        "notices": _notices(source, delivered, [*separations.values(), *given.values(), *told]),
+        "seconds": seconds,
+        "real_time_factor": round(length / total, 3) if total else None,
+    }
+    found["warnings"] = [] if qc == "off" else gates.judge(found, limits)
+    for warning in found["warnings"]:
+        log.warning("%s: %s", song["id"], warning)
+    write_json(quality, found)
     write_json(
         provenance,
         {
@@ -98,6 +104,7 @@ def report(
             "mix": {"key": song["mix"], "content": song["content"]},
             "stems": expressions,
             "have": origins,
+            "references": _origins(song["references"]),
             "separations": {step: {name: one[name] for name in PROVENANCE} for step, one in separations.items()},
             "ensembles": {
                 step: {name: one[name] for name in ("key", "content", "created", "files", "versions")}
@@ -107,6 +114,16 @@ def report(
             "versions": {**versions(), "python": platform.python_version(), "platform": platform.platform()},
         },
     )
+    if qc == "fail":
+        gates.fail(found["warnings"])
+
+
+def _origins(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Where stems of the user come from, by name."""
+    return {
+        stem: {"path": _printable(one["path"]), "sha256": one["sha256"], "key": one["key"]}
+        for stem, one in given.items()
+    }
 
 
 def _printable(path: str) -> str:
@@ -149,58 +166,3 @@ def _notices(source: Any, delivered: Any, made: Iterable[Any]) -> list[str]:
     if delivered["gain"] != 1.0:
         notices.append(f"All stems were turned down by {-20 * np.log10(delivered['gain']):.2f} dB to fit full scale.")
     return notices
-
-
-def _residuals(
-    stems: Mapping[str, Path],
-    mix: Path,
-    gain: float,
-    expressions: Mapping[str, Sources],
-    mix_key: str,
-    separations: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """mix − Σ stems, for each set of delivered stems that should add up to the mix.
-
-    Such sets are the smallest whose expressions add up to the mix exactly, and all outputs of a step on the mix.
-    """
-    linear = {stem: {(key, name): factor for factor, key, name in terms} for stem, terms in expressions.items()}
-    target = {(mix_key, "mix"): 1}
-    sets = [frozenset(names) for size in range(1, min(len(linear), 4) + 1) for names in combinations(linear, size)]
-    exact = [names for names in sets if _sum(linear[name] for name in sorted(names)) == target]
-    chosen = [names for names in exact if not any(other < names for other in exact)]
-    for made in separations.values():
-        outputs = {(made["key"], name.removesuffix(".wav")): 1 for name in made["files"]}
-        plain = frozenset(
-            name for name, terms in linear.items() if len(terms) == 1 and terms.items() <= outputs.items()
-        )
-        on_the_mix = made["content"]["input"]["sources"] == [[1, mix_key, "mix"]]
-        if on_the_mix and len(plain) == len(outputs) and plain not in chosen:
-            chosen.append(plain)
-    return [
-        {"stems": [name for name in linear if name in names], **_residual([stems[name] for name in names], mix, gain)}
-        for names in chosen
-    ]
-
-
-def _sum(linears: Any) -> dict[Any, int]:
-    total: dict[Any, int] = {}
-    for terms in linears:
-        for term, factor in terms.items():
-            total[term] = total.get(term, 0) + factor
-    return {term: factor for term, factor in total.items() if factor}
-
-
-def _residual(paths: list[Path], mix: Path, gain: float) -> dict[str, Any]:
-    """Level of mix − Σ stems against the mix in dB; None when it is exactly zero (`exact` says so)."""
-    energy = rest = 0.0
-    info, stems = soundfile.info(mix), [read(path) for path in sorted(paths)]
-    (rate,) = {rate for rate, _, _ in stems}
-    frames = resampled_frames(info.frames, info.samplerate, rate)
-    references = resample(wav.blocks(mix), info.samplerate, rate, frames)
-    for reference, *blocks in zip(reblocked(references), *(blocks for _, _, blocks in stems), strict=True):
-        original = reference.astype(np.float64) * gain
-        left = original - np.sum(blocks, axis=0, dtype=np.float64)
-        energy += float((original**2).sum())
-        rest += float((left**2).sum())
-    level = round(10 * np.log10(rest / energy), 2) if rest and energy else None
-    return {"residual_db": level, "exact": rest == 0.0}
