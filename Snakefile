@@ -21,21 +21,28 @@ include: "rules/merge.smk"
 include: "rules/ensemble.smk"
 include: "rules/deliver.smk"
 include: "rules/report.smk"
+include: "rules/page.smk"
 include: "rules/stem_mp4.smk"
 include: "rules/named.smk"
 include: "rules/cache.smk"
 include: "rules/plan.smk"
+include: "rules/overview.smk"
+
+
+report: "rules/captions/workflow.rst"
 
 
 rule all:
     default_target: True
     input:
         [song_targets(song) for song in wanted],
+        shown_in_report(wanted),
 
 
 rule demo:
     input:
         song_targets("demo"),
+        shown_in_report(["demo"]),
 
 
 rule models:

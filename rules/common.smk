@@ -12,6 +12,7 @@ from unbraid import keys, shares, targets
 from unbraid.audio import formats, stem_mp4
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
+from unbraid.page import FILE as PAGE
 from unbraid.setup import config_folders, set_up, stack
 from unbraid.worker import owner
 

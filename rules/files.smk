@@ -98,12 +98,21 @@ def preview_input(wildcards):
     return f"{WORK}/separated/{made.work}/{wildcards.part}.wav"
 
 
+def quality_file(song):
+    return f"{RESULTS}/{song}/qc.json"
+
+
+def page_file(song):
+    return f"{RESULTS}/{song}/{PAGE}"
+
+
 def song_targets(song):
     delivered = delivered_files(song)
     return [
         *delivered.values(),
         *preview_files(song),
-        f"{RESULTS}/{song}/qc.json",
+        quality_file(song),
+        *([page_file(song)] if settings.pages else []),
         f"{RESULTS}/{song}/provenance.json",
     ]
 

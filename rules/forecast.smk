@@ -8,6 +8,7 @@ import psutil
 from unbraid import (
     forecast,
     measured,
+    overview,
     plan_table,
     room,
     speeds,
@@ -16,8 +17,9 @@ from unbraid import (
     workload,
 )
 from unbraid.files import read_json
+from unbraid.page import songs as songs_page
 
-SUMMARY = f"{RESULTS}/summary.tsv"
+SUMMARY, INDEX = f"{RESULTS}/summary.tsv", f"{RESULTS}/{PAGE}"
 SPEEDS = speeds.place(Path(settings.store))
 # Of the run: when its first job began, what it was to do, and what was expected of it.
 expectation = {"begun": time.time(), "jobs": [], "expected": {}, "wall": None}
@@ -119,7 +121,7 @@ def expect():
     parts = Counter(job for job in jobs if job)
     jobs = list(parts)
     songs = sorted(
-        {name for stage, name in jobs if stage in ("deliver", "report", "stem")}
+        {name for stage, name in jobs if stage in ("deliver", "report", "page", "stem")}
     )
     if not songs:
         return
@@ -155,6 +157,14 @@ def manifest_of(key):
         return {}
 
 
+def songs_shown(found):
+    """Of all songs, those of this run and others, and the demo song where it was in the run."""
+    outcomes = {one.song: one for one in found}
+    return overview.rows(
+        plan, dict.fromkeys([*wanted, *outcomes]), outcomes, Path(RESULTS)
+    )
+
+
 def account():
     """After the last job: how fast this machine was, what became of each song, and how long all of it took."""
     if not expectation["jobs"]:
@@ -177,6 +187,7 @@ def account():
             Path(RESULTS),
         )
         summary.write(Path(SUMMARY), found)
+        songs_page.write(Path(INDEX), songs_shown(found))
         for line in summary.told(found, ended - started, expectation["wall"], SUMMARY):
             logger.info(line)
         if workflow.local_exec and this_run.notes:

@@ -10,7 +10,7 @@ from unbraid.plan import Plan, Separation
 from unbraid.speeds import Speeds
 from unbraid.workload import Job
 
-MEASURED = ("convert", "have", "segment", "merge", "ensemble", "prompt", "deliver", "report")
+MEASURED = ("convert", "have", "segment", "merge", "ensemble", "prompt", "deliver", "report", "page")
 """The stages around the network whose time is estimated; fetching a model depends on the network connection."""
 
 

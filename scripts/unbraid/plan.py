@@ -110,7 +110,7 @@ class PlannedSong:
     """A song with its recipe compiled into files.
 
     separations, ensembles: those that it needs, by step. stems: the sources of each. haves: the stems that were given.
-    references: true stems to measure against, by stem.
+    references: true stems to measure against, by stem. page: whether it gets one.
     delivery: what is asked of the delivered files, as plain values: format, bit_depth, bitrate, clip.
     """
 
@@ -124,6 +124,7 @@ class PlannedSong:
     stems: dict[str, tuple[Source, ...]]
     haves: dict[str, Have]
     references: dict[str, Have]
+    page: bool
 
     @property
     def format(self) -> str:
@@ -232,7 +233,19 @@ class Planner:
         }
         name = formats.of(self.config.format, Path(song.path))
         delivery = {"format": name, **self.config.delivery(name)}
-        return PlannedSong(song, recipe, preset_name, delivery, mix, separations, ensembles, stems, haves, references)
+        return PlannedSong(
+            song,
+            recipe,
+            preset_name,
+            delivery,
+            mix,
+            separations,
+            ensembles,
+            stems,
+            haves,
+            references,
+            self.config.pages,
+        )
 
     def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
         """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""

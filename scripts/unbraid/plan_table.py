@@ -8,6 +8,7 @@ from tqdm import tqdm
 from unbraid.cache import size
 from unbraid.files import read_json, replacing
 from unbraid.forecast import Expected, Machine
+from unbraid.page import FILE as PAGE
 from unbraid.plan import Plan
 from unbraid.tables import aligned
 
@@ -27,7 +28,7 @@ def delivered(plan: Plan, songs: Iterable[str], results: Path = Path("results"))
 
 def _is_delivered(plan: Plan, song: str, folder: Path) -> bool:
     planned = plan.songs[song]
-    names = ["qc.json", *(f"{stem}.{planned.format}" for stem in planned.stems)]
+    names = ["qc.json", *([PAGE] if planned.page else []), *(f"{stem}.{planned.format}" for stem in planned.stems)]
     if not all((folder / name).is_file() for name in names):
         return False
     told = {

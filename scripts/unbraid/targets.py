@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 from unbraid.audio.formats import FORMATS
 from unbraid.audio.stem_mp4 import FILE, fits
 from unbraid.errors import UnbraidError, suggest
+from unbraid.page import FILE as PAGE
 from unbraid.plan import Plan
 
-REPORTS = ("qc.json", "provenance.json")
+REPORTS = ("qc.json", "provenance.json", PAGE)
 
 
 def check(arguments: Iterable[str], plan: Plan) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 
+from unbraid.audio.previews import LONGEST
 from unbraid.plan import Mix, Plan, PlannedSong, Segments
 
 SAMPLE = 4
 """Bytes of a sample between the stages, which is float32."""
 DELIVERED = {"16": 2, "24": 3, "float": 4, "auto": 4}
 """Bytes of a sample of a delivered file at the most: `auto` may come to a float."""
+PAGE = 30_000
+"""Bytes of a page for each second of a song: what its tracks' previews share, and its pictures."""
 
 Job = tuple[str, str]  # (stage, what it is of: a song or a key)
 
@@ -32,6 +35,8 @@ def planned(plan: Plan, songs: Iterable[str], delivered: Iterable[str]) -> list[
                 jobs["ensemble", ensemble.key] = None
         jobs["deliver", name] = None
         jobs["report", name] = None
+        if song.page:
+            jobs["page", name] = None
     return list(jobs)
 
 
@@ -55,7 +60,7 @@ def _jobs(song: PlannedSong, name: str) -> dict[Job, None]:
             jobs["prompt", made.prompt] = None
     jobs |= {("ensemble", made.key): None for made in song.ensembles.values() if not made.complete}
     jobs |= {("have", have.key): None for have in (*song.haves.values(), *song.references.values())}
-    return {**jobs, ("preview", name): None, ("stem", name): None}
+    return {**jobs, ("preview", name): None, ("page", name): None, ("stem", name): None}
 
 
 def size(plan: Plan, job: Job) -> tuple[str, float]:
@@ -84,7 +89,7 @@ def size(plan: Plan, job: Job) -> tuple[str, float]:
     if stage == "deliver":
         song = plan.songs[name]
         return song.format, samples(song.mix) * len(song.stems) / 1e6
-    if stage == "report":
+    if stage in ("report", "page"):
         return "", samples(plan.songs[name].mix) * (1 + len(plan.songs[name].stems)) / 1e6
     if stage == "prompt":
         return plan.prompts[name].model.name, 1.0
@@ -125,8 +130,10 @@ def passing(plan: Plan, job: Job) -> float:
 def delivered(plan: Plan, job: Job, bit_depth: str) -> float:
     """Bytes that a job puts into results/; no format takes more."""
     stage, name = job
-    song = plan.songs[name] if stage == "deliver" else None
-    return samples(song.mix) * len(song.stems) * DELIVERED[bit_depth] if song else 0.0
+    if stage == "deliver":
+        song = plan.songs[name]
+        return samples(song.mix) * len(song.stems) * DELIVERED[bit_depth]
+    return min(plan.songs[name].mix.duration, LONGEST) * PAGE if stage == "page" else 0.0
 
 
 def _shown(plan: Plan, segments: Segments) -> float:

@@ -71,7 +71,7 @@ def like_an_ordinary_user() -> None:
 
 
 class Desk:
-    """A working directory. Without other words its runs make the recipe `identity` of the songs in `songs/`."""
+    """A working directory. Without other words its runs make the recipe `identity` of the songs in `songs/`, without pages."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class Desk:
         self.songs.mkdir(parents=True, exist_ok=True)
 
     def command(self, *arguments: str, **config: object) -> list[str]:
-        settings = {"recipe": "identity", **config}
+        settings = {"recipe": "identity", "pages": False, **config}
         pairs = [f"{key}={value}" for key, value in settings.items() if value is not None]
         snakemake = [sys.executable, "-m", "snakemake", "-s", str(HOME / "Snakefile"), "--cores", "2", "--nocolor"]
         return [*snakemake, *arguments, *(["--config", *pairs] if pairs else [])]

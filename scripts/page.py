@@ -1,0 +1,16 @@
+"""Rule page: a song's stems to hear and to see, in one file."""
+
+from pathlib import Path
+
+from unbraid.job import job
+from unbraid.stages.page import page
+
+params = snakemake.params
+with job(snakemake.log[0], "page", snakemake.wildcards.song, snakemake.config["log_level"]):
+    page(
+        {stem: Path(path) for stem, path in params.stems.items()},
+        Path(snakemake.input.mix),
+        Path(snakemake.input.quality),
+        Path(snakemake.input.provenance),
+        Path(snakemake.output.page),
+    )
