@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from unbraid.audio.previews import LONGEST
 from unbraid.plan import Mix, Plan, PlannedSong, Segments
 
 SAMPLE = 4
@@ -10,7 +9,7 @@ SAMPLE = 4
 DELIVERED = {"16": 2, "24": 3, "float": 4, "auto": 4}
 """Bytes of a sample of a delivered file at the most: `auto` may come to a float."""
 PAGE = 30_000
-"""Bytes of a page for each second of a song: what its tracks' previews share, and its pictures."""
+"""Bytes of a page for each second of a song at the most: what its tracks' previews share, and its pictures."""
 
 Job = tuple[str, str]  # (stage, what it is of: a song or a key)
 
@@ -133,7 +132,7 @@ def delivered(plan: Plan, job: Job, bit_depth: str) -> float:
     if stage == "deliver":
         song = plan.songs[name]
         return samples(song.mix) * len(song.stems) * DELIVERED[bit_depth]
-    return min(plan.songs[name].mix.duration, LONGEST) * PAGE if stage == "page" else 0.0
+    return plan.songs[name].mix.duration * PAGE if stage == "page" else 0.0
 
 
 def _shown(plan: Plan, segments: Segments) -> float:

@@ -30,7 +30,7 @@ def deliver(plan, song, **changes):
         "recipe": made.recipe.name, "preset": made.preset, "delivery": made.delivery, "stems": sources, "references": {},
     }  # fmt: skip
     write_json(folder / "provenance.json", {**told, **changes})
-    for name in ("qc.json", "copy.wav"):
+    for name in ("qc.json", "index.html", "copy.wav"):
         (folder / name).touch()
 
 

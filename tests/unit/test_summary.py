@@ -16,7 +16,7 @@ RESULTS = Path("results")
 
 @pytest.fixture
 def songs(tmp_path):
-    _, plan, wanted = plan_of(tmp_path, {"a": 10, "b": 20, "c": 30}, recipe="identity")
+    _, plan, wanted = plan_of(tmp_path, {"a": 10, "b": 20, "c": 30}, recipe="identity", pages=False)
     return plan, {song: Expected(1.0, 2.0) for song in wanted}, workload.planned(plan, wanted, ())
 
 
@@ -45,9 +45,9 @@ def test_what_fails_for_several_songs_is_told_of_each(songs):
 
 
 def test_a_job_that_songs_share_counts_once(tmp_path):
-    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
+    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity", pages=False)
     (tmp_path / "songs/same.wav").write_bytes((tmp_path / "songs/a.wav").read_bytes())
-    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
+    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity", pages=False)
     jobs = workload.planned(plan, wanted, ())
     expected = {song: Expected() for song in wanted}
     found = summary.outcomes(plan, expected, jobs, [Ran(job, 0.0, 1.0) for job in jobs], {}, RESULTS)

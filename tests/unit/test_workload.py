@@ -12,12 +12,19 @@ def songs(tmp_path):
     return plan_of(tmp_path, {"a": 10, "b": 20}, recipe="stems")
 
 
-def test_a_song_with_one_step_is_six_jobs_and_a_delivered_one_none(songs):
+def test_a_song_with_one_step_is_seven_jobs_and_a_delivered_one_none(songs):
     _, plan, wanted = songs
     assert [stage for stage, _ in workload.planned(plan, wanted, {"a"})] == [
+        *("convert", "segment", "separate", "merge", "deliver", "report", "page"),
+    ]
+    assert len(workload.planned(plan, wanted, ())) == 14
+
+
+def test_a_song_without_a_page_is_six_jobs(tmp_path):
+    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity", pages=False)
+    assert [stage for stage, _ in workload.planned(plan, wanted, ())] == [
         *("convert", "segment", "separate", "merge", "deliver", "report"),
     ]
-    assert len(workload.planned(plan, wanted, ())) == 12
 
 
 def test_what_the_store_holds_is_not_done_again(tmp_path):
@@ -28,9 +35,11 @@ def test_what_the_store_holds_is_not_done_again(tmp_path):
     write_json(folder / "manifest.json", {"stage": "merge"})
     (folder / "copy.wav").touch()
     _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity")
-    assert [stage for stage, _ in workload.planned(plan, wanted, ())] == ["convert", "deliver", "report"]
+    assert [stage for stage, _ in workload.planned(plan, wanted, ())] == ["convert", "deliver", "report", "page"]
     # Nor is what fails for others a failure of this song.
-    assert {stage for stage, _ in workload.needed(plan, wanted)} == {"convert", "deliver", "report", "preview", "stem"}
+    assert {stage for stage, _ in workload.needed(plan, wanted)} == {
+        *("convert", "deliver", "report", "page", "preview", "stem"),
+    }
 
 
 def test_songs_of_one_content_share_their_jobs_and_the_first_one_has_them(tmp_path):
@@ -71,6 +80,7 @@ def test_results_take_their_depth(songs, depth, size):
     _, plan, _ = songs
     assert workload.delivered(plan, ("deliver", "a"), depth) == 10 * 8000 * 5 * size
     assert workload.delivered(plan, ("report", "a"), depth) == 0
+    assert workload.delivered(plan, ("page", "a"), depth) == 10 * workload.PAGE
 
 
 def test_work_goes_with_the_samples_and_files_of_a_song(songs):
