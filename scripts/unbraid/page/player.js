@@ -181,7 +181,7 @@
     const was = Boolean(run);
     if (was) pause();
     at = Math.max(0, Math.min(song.heard, time));
-    if (was) play();
+    if (was && at < song.heard - RAMP) play();
     else {
       decoded(chunkAt(at)).catch(() => {});
       show();
