@@ -328,6 +328,19 @@ def test_a_page_that_cannot_play_says_so_and_shows_the_rest(opened):
     assert page.get_by_role("img", name="Waveform of drums").is_visible()
 
 
+def test_without_scripts_everything_but_the_sound_is_there(browser, folder):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / "tones/index.html").as_uri())
+    for name in TONES:
+        for picture in ("Waveform", "Spectrogram"):
+            assert page.get_by_role("img", name=f"{picture} of {name}").is_visible()
+    assert page.get_by_text("Playing needs JavaScript").is_visible()
+    assert not page.locator("button, input").first.is_visible()
+    assert page.get_by_role("table").count() >= 3
+    context.close()
+
+
 def test_the_list_is_searched_sorted_and_leads_to_the_pages(opened, folder):
     rows = [
         row("a", title="Été", artist="Zoë", residual_db=-30.5, audio_seconds=100.0, page="tones/index.html"),
