@@ -27,3 +27,8 @@ def test_a_stage_imports_nothing_that_only_plans_models_or_terminals_need(stage)
 
 def test_a_job_that_only_waits_for_a_worker_imports_no_numerics_either():
     assert imported("unbraid.worker.client") & {*HEAVY, *LATER, "numpy", "soundfile"} == set()
+
+
+@pytest.mark.parametrize("module", ["unbraid.page.song", "unbraid.page.songs"])
+def test_what_writes_a_page_is_imported_only_when_one_is_written(module):
+    assert imported(module) & {*HEAVY, *LATER, "jinja2"} == set()

@@ -62,6 +62,9 @@ def test_beyond_full_scale_and_no_number_are_drawn_as_what_fits():
 def test_nothing_at_all_is_a_flat_line_and_a_dark_picture():
     assert Waveform(0, 2).result() == ([0], [0])
     assert brightness(Spectrogram(0, 44100).png()).max() < 10
+    nothing = np.zeros((0, 2), dtype=np.float32)
+    for picture in (Waveform(5, 2), Spectrogram(5, 44100)):
+        picture.add(nothing)
 
 
 @pytest.mark.parametrize("frequency", [60, 440, 3000, 15_000])

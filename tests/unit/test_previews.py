@@ -1,7 +1,6 @@
 """What a browser plays: pieces that join without a seam, in time with the song, as small as promised."""
 
 import io
-import time
 
 import av
 import numpy as np
@@ -83,8 +82,11 @@ def test_what_is_no_number_is_silence():
 
 def test_only_the_first_half_hour_is_taken(monkeypatch):
     monkeypatch.setattr(previews, "LONGEST", 20)
-    for size in (BLOCK, 60 * 8000):
-        assert len(made(tone(45, 8000, 1), 8000, 24_000, size)) == 2
+    first = made(tone(20, 8000, 1), 8000, 24_000)
+    for size in (8000, 60 * 8000):
+        files = made(tone(45, 8000, 1), 8000, 24_000, size)
+        assert len(files) == 2
+        assert files[0] == first[0]
 
 
 def test_memory_does_not_grow_with_the_length():
@@ -107,10 +109,3 @@ def test_noise_takes_no_more_than_its_bits():
     for bitrate in (24_000, 64_000):
         files = made(noise, 48000, bitrate)
         assert sum(map(len, files)) * 8 / 30 < bitrate * 1.08
-
-
-def test_a_song_of_four_minutes_takes_seconds():
-    audio = music(60 * 44100)
-    begun = time.process_time()
-    made(audio, bitrate=28_000)
-    assert time.process_time() - begun < 5  # it takes half a second

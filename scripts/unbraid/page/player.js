@@ -181,7 +181,7 @@
     const was = Boolean(run);
     if (was) pause();
     at = Math.max(0, Math.min(song.heard, time));
-    if (was) play();
+    if (was && at < song.heard - RAMP) play();
     else {
       decoded(chunkAt(at)).catch(() => {});
       show();
@@ -215,6 +215,7 @@
       track.volume.setAttribute("aria-valuetext", `${track.volume.value} %`);
       track.lane.classList.toggle("unheard", value === 0);
     }
+    lanes.classList.toggle("comparing", original);
     controls.stems?.setAttribute("aria-pressed", !original);
     controls.original?.setAttribute("aria-pressed", original);
   }
@@ -298,8 +299,12 @@
     });
   }
 
-  function say(track, what) {
-    controls.said.textContent = `${track.name} ${what}`;
+  const say = (text) => (controls.said.textContent = text); // to those who do not see it, and whose focus is elsewhere
+
+  function compare() {
+    if (!controls.original) return;
+    listenTo(!original);
+    say(original ? "original" : "stems");
   }
 
   const keys = {
@@ -309,7 +314,7 @@
     ArrowRight: () => seek(position() + STEP),
     Home: () => seek(0),
     End: () => seek(song.heard),
-    KeyO: () => controls.original && listenTo(!original),
+    KeyO: compare,
     KeyV: switchPictures,
   };
 
@@ -317,8 +322,8 @@
     if (!track) return;
     if (solo) toggleSolo(track, false);
     else toggleMute(track);
-    if (solo) say(track, track.soloed ? "solo" : "no longer solo");
-    else say(track, track.muted ? "muted" : "not muted");
+    if (solo) say(`${track.name} ${track.soloed ? "solo" : "no longer solo"}`);
+    else say(`${track.name} ${track.muted ? "muted" : "not muted"}`);
   }
 
   document.addEventListener("keydown", (event) => {

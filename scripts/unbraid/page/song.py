@@ -1,5 +1,6 @@
 """The page of a song: its tracks to hear and to see, and what was measured and recorded of them."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from unbraid.page import render
 MIX = "mix"
 METRICS = {"sdr": "SDR", "sdr_global": "SDR, whole song", "si_sdr": "SI-SDR"}  # as qc.json names them
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)  # seconds between marks on the ruler
+TONES = 8  # colours of tracks in page.css
 PITCHES = {100: "100", 1000: "1k", 10_000: "10k"}  # Hz, marked on spectrograms
 
 
@@ -42,6 +44,7 @@ def write(
     heard = min(total, CHUNK * max((len(track.chunks) for track in tracks), default=0))
     playing = first_heard([track.name for track in tracks], quality["residuals"])
     reach = max((abs(level) for track in tracks for side in track.waveform for level in side), default=0)
+    tones = itertools.cycle(range(TONES))
     tags = {name: " ".join(str(text).split()) for name, text in provenance["tags"].items()}
     render.write(
         file,
@@ -56,6 +59,7 @@ def write(
         tracks=[
             {
                 "name": track.name,
+                "tone": "-mix" if track.name == MIX else next(tones),
                 "chunks": track.chunks,
                 "path": outline(*track.waveform),
                 "columns": len(track.waveform[0]),
