@@ -59,13 +59,15 @@ def _quantised(levels: NDArray[np.float32]) -> list[int]:
 class Spectrogram:
     """Power by time and frequency, channels added up; frequency is logarithmic, from 40 Hz to 20 kHz or half the rate.
 
-    frames: of the whole track. rate: in Hz.
+    frames: of the whole track. rate: in Hz. columns: at the most.
     """
 
     def __init__(self, frames: int, rate: int, columns: int = 1000, rows: int = 128):
         self._size = 2 ** max(6, round(np.log2(rate * 0.09)))  # of a window: 4096 at 44.1 kHz
-        self._columns = columns
-        hops = 4 * frames // (columns * self._size)  # of a quarter of a window, in a column
+        hop = self._size // 4
+        # Of a short track no more than there is to see.
+        self._columns = columns = max(1, min(columns, frames // hop))
+        hops = frames // (columns * hop)  # in a column
         windows = columns * min(_WINDOWS, max(1, hops))
         # Of windows centred in equal parts of the track, when half a window of silence lies before it.
         self._starts = (np.arange(windows) * 2 + 1) * frames // (2 * windows)
