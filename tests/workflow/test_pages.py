@@ -1,11 +1,8 @@
 """Pages to hear and see stems on, the list of songs, and Snakemake's report, through the whole workflow."""
 
-import io
 import json
 import re
 
-import av
-import numpy as np
 import pytest
 
 from flow import Desk, noise, write
@@ -16,8 +13,6 @@ def desk(tmp_path) -> Desk:
     desk = Desk(tmp_path)
     write(desk.songs / "a.wav", noise(0.5), subtype="FLOAT")
     return desk
-
-
 
 
 def test_a_song_gets_a_page_and_the_list_tells_of_all_songs_also_of_those_that_failed(desk):

@@ -16,7 +16,7 @@ TAIL = 0.05  # seconds behind them, to fade over to the next piece
 LONGEST = 30 * 60  # seconds of a track that are taken, so that no page grows without end
 RATE = 48000  # Hz; Opus knows no other that is of use here
 
-_BUDGET, _MOST, _LEAST = 168_000, 64_000, 24_000  # bits a second in stereo, of all tracks and of each
+_BUDGET, _MOST, _LEAST = 168_000, 64_000, 16_000  # bits a second in stereo, of all tracks and of each
 # Of 0 to 10: as good as 10 by the distance of spectra, and in half the time; at 0 that distance is greater by a third.
 _EFFORT = 3
 
