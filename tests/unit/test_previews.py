@@ -98,7 +98,16 @@ def test_memory_does_not_grow_with_the_length():
 
 @pytest.mark.parametrize(
     ("tracks", "channels", "expected"),
-    [(1, 2, 64_000), (2, 2, 64_000), (6, 2, 28_000), (7, 2, 24_000), (40, 2, 24_000), (6, 1, 14_000), (0, 2, 64_000)],
+    [
+        (1, 2, 64_000),
+        (2, 2, 64_000),
+        (6, 2, 28_000),
+        (7, 2, 24_000),
+        (10, 2, 16_800),
+        (40, 2, 16_000),
+        (6, 1, 14_000),
+        (0, 2, 64_000),
+    ],
 )
 def test_tracks_share_the_bits_of_a_page(tracks, channels, expected):
     assert bitrate_for(tracks, channels) == expected
