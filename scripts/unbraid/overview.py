@@ -36,7 +36,7 @@ def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path) -> dict[
         "preset": planned.preset,
         "models": quality.get("models", sorted({made.model.name for made in planned.separations.values()})),
         "residual_db": max(residuals, default=None),
-        "sdr": ", ".join(f"{stem} {level:.1f}" for stem, level in scores.items()),
+        "sdr": scores,
         "warnings": quality.get("warnings", []),
         "reason": outcome.reason if outcome else "",
     }

@@ -66,5 +66,5 @@ def row(song: str, **other: Any) -> dict[str, Any]:
     """Of the list of songs."""
     return {
         "song": song, "page": f"{song}/index.html", "title": "", "artist": "", "status": "ok", "audio_seconds": 200.0, "recipe": "stems",
-        "preset": "balanced", "models": ["htdemucs"], "residual_db": -30.0, "sdr": "", "warnings": [], "reason": "", **other,
+        "preset": "balanced", "models": ["htdemucs"], "residual_db": -30.0, "sdr": {}, "warnings": [], "reason": "", **other,
     }  # fmt: skip

@@ -39,7 +39,7 @@ def test_a_delivered_song_is_listed_with_what_its_files_say(songs, tmp_path):
     row, *_ = overview.rows(plan, wanted, {"a_b": OK}, tmp_path)
     assert row == {
         "song": "a_b", "page": "a_b/index.html", "title": "A", "artist": "B", "status": "ok", "audio_seconds": 9.5,
-        "recipe": "identity", "preset": "balanced", "models": ["htdemucs"], "residual_db": -30.5, "sdr": "vocals 8.5",
+        "recipe": "identity", "preset": "balanced", "models": ["htdemucs"], "residual_db": -30.5, "sdr": {"vocals": 8.53},
         "warnings": ["vocals: silent."], "reason": "",
     }  # fmt: skip
 
