@@ -114,7 +114,7 @@ class Config(BaseModel):
     )
     qc_lag: Annotated[int, Field(ge=0)] = Field(0, description="most samples by which stems may lag behind the mix")
     pages: bool = Field(
-        True, description="whether each song gets a page to hear and see its stems on, of about 2 MB a minute at most"
+        True, description="whether each song gets a page to hear and see its stems on"
     )
     names: Annotated[str, AfterValidator(naming.check)] = Field(
         "{artist} - {title} ({stem})",

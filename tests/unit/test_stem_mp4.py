@@ -1,5 +1,7 @@
 """Stem files: five tracks of the song's length, the mix first, and the box that DJ software looks for, beside tags and cover."""
 
+import shutil
+
 import av
 import mutagen.mp4
 import numpy as np
@@ -130,3 +132,19 @@ def test_a_file_of_another_kind_has_no_such_box(tmp_path):
 def test_a_recipe_has_the_stems_of_such_a_file_or_not():
     assert stem_mp4.fits(["vocals", "drums", "bass", "other", "instrumental"])
     assert not stem_mp4.fits(["vocals", "instrumental"])
+
+
+def test_stempeg_reads_the_tracks_with_their_names(tmp_path):
+    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
+        pytest.skip("stempeg needs the programs ffmpeg and ffprobe, which are not installed")
+    import stempeg
+
+    path, given = made(tmp_path)
+    tracks, rate = stempeg.read_stems(str(path))
+    assert rate == 44100
+    assert len(tracks) == 5
+    for track, audio in zip(tracks, given, strict=True):
+        # ffmpeg plays what fills the last frame of AAC too.
+        assert 0 <= len(track) - len(audio) < 1024
+        assert np.sqrt(np.mean((track[: len(audio)] - audio) ** 2)) < 0.06 * np.sqrt(np.mean(audio**2))
+    assert stempeg.Info(str(path)).title_streams == ["mix", *stem_mp4.STEMS]

@@ -43,8 +43,9 @@ def write(path: Path, rate: int, tracks: Iterable[Sequence[Audio]]) -> None:
     options = {"fflags": "+bitexact", "movie_timescale": str(rate)}
     with av.open(f"file:{path}", "w", format="mp4", options=options) as output:
         streams: list[Any] = [output.add_stream("aac", rate=rate) for _ in range(5)]
-        for stream in streams:
+        for stream, name in zip(streams, ("mix", *STEMS), strict=True):
             stream.layout, stream.bit_rate = "stereo", BITRATE
+            stream.metadata["handler_name"] = name  # what stempeg and players that list tracks call it
         at = 0
         for blocks in tracks:
             for stream, block in zip(streams, blocks, strict=True):
