@@ -122,18 +122,29 @@ def deliver(folder: Path) -> None:
 
 
 def report(folder: Path) -> None:
+    from unbraid.files import write_json
+    from unbraid.gates import Limits
     from unbraid.stages.report import report as stage
 
     stems = {stem: folder / "out" / f"{stem}.wav" for stem in ("copy", "rest")}
+    write_json(folder / "true.json", {"notices": []})
     copy, mix = ["key", "copy"], ["mix", "mix"]
     facts = {
         "delivery": {}, "id": "song", "path": "song.wav", "recipe": "r", "preset": "p", "mix": "mix", "content": {}, "sha256": "",
-        "start": None, "end": None, "haves": {}, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
+        "start": None, "end": None, "haves": {}, "references": {}, "expressions": {"copy": [[1, *copy]], "rest": [[1, *mix], [-1, *copy]]},
     }  # fmt: skip
     stage(
         stems, folder / "mix.wav", folder / "delivery.json", {"same": folder / "manifest.json"}, {},
-        folder / "qc.json", folder / "provenance.json", song=facts,
+        {"copy": (folder / "mix.wav", folder / "true.json")}, folder / "qc.json", folder / "provenance.json", song=facts,
+        qc="warn", limits=Limits(residual=-10, clipped=0, silence=0.99, lag=0),
     )  # fmt: skip
+
+
+def page(folder: Path) -> None:
+    from unbraid.stages.page import page as stage
+
+    stems = {stem: folder / "out" / f"{stem}.wav" for stem in ("copy", "rest")}
+    stage(stems, folder / "mix.wav", folder / "qc.json", folder / "provenance.json", folder / "index.html")
 
 
 def stages(seconds: float, rate: int | None, scratch: Path) -> dict[str, float]:
@@ -149,6 +160,7 @@ def stages(seconds: float, rate: int | None, scratch: Path) -> dict[str, float]:
             "merge": peak(merge, folder, model),
             "deliver": peak(deliver, folder),
             "report": peak(report, folder),
+            "page": peak(page, folder),
         }
     finally:
         shutil.rmtree(folder)

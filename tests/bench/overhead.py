@@ -24,8 +24,8 @@ from unbraid.setup import set_up
 from unbraid.store import MANIFEST
 
 HOME = Path(__file__).parents[2]
-STAGES = ["convert", "segment", "separate", "merge", "deliver", "report"]
-LAST = [("deliver", "copy.wav"), ("report", "qc.json"), ("report", "provenance.json")]
+STAGES = ["convert", "segment", "separate", "merge", "deliver", "report", "page"]
+LAST = [("deliver", "copy.wav"), ("report", "qc.json"), ("report", "provenance.json"), ("page", "index.html")]
 
 
 def trivial(folder: Path, songs: int) -> None:
@@ -61,7 +61,7 @@ def finished(plan: Plan) -> dict[str, list[str]]:
         f"store/stems/{key}": [MANIFEST, *(f"{stem}.wav" for stem in made.model.stems)]
         for key, made in plan.separations.items()
     }
-    reports = ["qc.json", "provenance.json"]
+    reports = ["qc.json", "provenance.json", "index.html"]
     return stored | {
         f"results/{song}": [*reports, *(f"{stem}.wav" for stem in made.stems)] for song, made in plan.songs.items()
     }

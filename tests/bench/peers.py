@@ -97,7 +97,8 @@ def unbraid(device: str, cores: int, config: dict[str, object], options: tuple[s
 
 
 def settings_of(songs: Path, device: str, config: dict[str, object]) -> dict[str, object]:
-    return {"songs": str(songs), "models": str(MODELS), "device": device, **config}
+    # The peers make no pages.
+    return {"songs": str(songs), "models": str(MODELS), "device": device, "pages": False, **config}
 
 
 def others(device: str, checkpoints: Path) -> dict[str, Tool]:

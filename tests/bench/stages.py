@@ -22,7 +22,7 @@ from peers import HOME, apart, ready, unbraid
 
 STAGES = {
     "Snakemake": "#bab0ac", "convert": "#4e79a7", "segment": "#76b7b2", "separate": "#e15759",
-    "merge": "#f28e2b", "deliver": "#59a14f", "report": "#b07aa1", "all else": "#9c755f",
+    "merge": "#f28e2b", "deliver": "#59a14f", "report": "#b07aa1", "page": "#edc948", "all else": "#9c755f",
 }  # fmt: skip
 Job = tuple[str, float, float]  # rule, begun, ended
 
@@ -64,7 +64,7 @@ def measured(
     with tempfile.TemporaryDirectory(prefix="unbraid-stages-") as scratch:
         made = songs.make(Path(scratch) / "songs", length, range(count))
         begun = time.time()
-        unbraid(arguments.device, arguments.cores, {}).good(made, Path(scratch) / "run")
+        unbraid(arguments.device, arguments.cores, {"pages": True}).good(made, Path(scratch) / "run")
         ended = time.time()
         for noted in (Path(scratch) / "run/store/speeds").glob("*.jsonl"):
             for line in map(json.loads, noted.read_text().splitlines()):
