@@ -14,7 +14,10 @@ rule page:
     resources:
         mem_mb=500,
     params:
-        stems=told(lambda wildcards: delivered_files(wildcards.song)),
+        # A run without pages may have delivered or measured anew: a page is made of the same as its song's report.
+        facts=lambda wildcards: song_facts(wildcards.song),
+        qc=settings.qc,
+        limits=settings.limits,
     message:
         "{wildcards.song}: making its page"
     script:

@@ -5,10 +5,10 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.page import page
 
-params = snakemake.params
-with job(snakemake.log[0], "page", snakemake.wildcards.song, snakemake.config["log_level"]):
+facts = snakemake.params.facts
+with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
     page(
-        {stem: Path(path) for stem, path in params.stems.items()},
+        {stem: Path(path) for stem, path in facts["stems"].items()},
         Path(snakemake.input.mix),
         Path(snakemake.input.quality),
         Path(snakemake.input.provenance),
