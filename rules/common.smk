@@ -98,6 +98,7 @@ def have_task(wildcards):
         "start": have.start,
         "end": have.end,
         "seconds": have.seconds,
+        "problem": have.problem,
     }
 
 

@@ -121,7 +121,11 @@ def expect():
     parts = Counter(job for job in jobs if job)
     jobs = list(parts)
     songs = sorted(
-        {name for stage, name in jobs if stage in ("deliver", "report", "page", "stem")}
+        {
+            name
+            for stage, name in jobs
+            if stage in ("deliver", "report", "page", "passed", "stem")
+        }
     )
     if not songs:
         return
@@ -161,7 +165,11 @@ def songs_shown(found):
     """Of all songs, those of this run and others, and the demo song where it was in the run."""
     outcomes = {one.song: one for one in found}
     return overview.rows(
-        plan, dict.fromkeys([*wanted, *outcomes]), outcomes, Path(RESULTS)
+        plan,
+        dict.fromkeys([*wanted, *outcomes]),
+        outcomes,
+        Path(RESULTS),
+        settings.limits,
     )
 
 
@@ -177,17 +185,17 @@ def account():
         for job in getattr(one, "jobs", [one])  # jobs may come in groups
         if job_of(job)
     }
+    found = summary.outcomes(
+        plan,
+        expectation["expected"],
+        expectation["jobs"],
+        ran,
+        failed,
+        Path(RESULTS),
+        settings.limits,
+    )
     try:
-        found = summary.outcomes(
-            plan,
-            expectation["expected"],
-            expectation["jobs"],
-            ran,
-            failed,
-            Path(RESULTS),
-        )
         summary.write(Path(SUMMARY), found)
-        songs_page.write(Path(INDEX), songs_shown(found))
         for line in summary.told(found, ended - started, expectation["wall"], SUMMARY):
             logger.info(line)
         if workflow.local_exec and this_run.notes:
@@ -202,3 +210,7 @@ def account():
             speeds.note(SPEEDS, lines)
     except OSError as error:
         logger.warning(f"What the run took cannot be written down: {error}")
+    try:
+        songs_page.write(Path(INDEX), songs_shown(found))
+    except OSError as error:
+        logger.warning(f"The list of songs cannot be written: {error}")

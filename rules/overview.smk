@@ -9,13 +9,15 @@ def shown(path, caption, category, **labels):
 
 
 def shown_of(song):
-    planned = plan.songs[song]
-    models = sorted({made.model.name for made in planned.separations.values()})
+    # What lies there may be of another recipe than the next run's.
+    quality = summary.quality(Path(RESULTS) / song)
+    if not quality:
+        return []
     labels = {
         "song": song,
-        "recipe": planned.recipe.name,
-        "preset": planned.preset,
-        "models": ", ".join(models) or "none",
+        "recipe": quality["recipe"],
+        "preset": quality["preset"],
+        "models": ", ".join(quality["models"]) or "none",
     }
     return shown(page_file(song), "song", "Songs", **labels)
 

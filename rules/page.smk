@@ -16,8 +16,8 @@ rule page:
     params:
         # A run without pages may have delivered or measured anew: a page is made of the same as its song's report.
         facts=lambda wildcards: song_facts(wildcards.song),
-        qc=settings.qc,
-        limits=settings.limits,
+        # A page tells of the limits that held when it was made.
+        limits=told(lambda wildcards: settings.limits),
     message:
         "{wildcards.song}: making its page"
     script:

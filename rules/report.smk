@@ -13,8 +13,6 @@ rule report:
         mem_mb=500,
     params:
         facts=lambda wildcards: song_facts(wildcards.song),
-        qc=settings.qc,
-        limits=settings.limits,
         manifests=told(lambda wildcards: manifest_files(wildcards.song)),
     message:
         "{wildcards.song}: measuring what was delivered"

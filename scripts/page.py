@@ -13,4 +13,5 @@ with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
         Path(snakemake.input.quality),
         Path(snakemake.input.provenance),
         Path(snakemake.output.page),
+        limits=snakemake.params.limits,
     )

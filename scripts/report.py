@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from unbraid.gates import Limits
 from unbraid.job import job
 from unbraid.stages.report import report
 
@@ -18,6 +17,4 @@ with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"])
         Path(snakemake.output.quality),
         Path(snakemake.output.provenance),
         song=facts,
-        qc=snakemake.params.qc,
-        limits=Limits(**snakemake.params.limits),
     )

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from unbraid import naming
 from unbraid.audio import formats
@@ -57,6 +57,11 @@ def _no_capital(value: str) -> str:
     return value
 
 
+def _off(value: Any) -> Any:
+    """YAML takes `off` for false."""
+    return "off" if value is False else value
+
+
 Size = Annotated[str, AfterValidator(_with_unit), _parsed_by("parse_size")]
 Span = Annotated[str, AfterValidator(_with_unit), AfterValidator(_no_capital), _parsed_by("parse_timespan")]
 TEXT = (
@@ -100,22 +105,22 @@ class Config(BaseModel):
         "scale",
         description="what all formats but float wav do with samples over full scale: scale (all stems alike), error, clip",
     )
-    qc: Literal["off", "warn", "fail"] = Field(
+    qc: Annotated[Literal["off", "warn", "fail"], BeforeValidator(_off)] = Field(
         "warn",
         description="what stems beyond the limits below do, or of a wrong length or with samples that are no numbers: off"
         " (nothing), warn, or fail the song (its stems stay delivered)",
     )
     qc_residual: float = Field(
-        -10.0, description="highest null residual in dB: what stems that add up to the mix may differ from it"
+        -10.0,
+        allow_inf_nan=False,
+        description="highest null residual in dB: what stems that add up to the mix may differ from it",
     )
     qc_clipped: Annotated[int, Field(ge=0)] = Field(0, description="most samples of a stem that may be clipped")
     qc_silence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.99, description="largest share of a stem that may be silent, when the song is not"
     )
     qc_lag: Annotated[int, Field(ge=0)] = Field(0, description="most samples by which stems may lag behind the mix")
-    pages: bool = Field(
-        True, description="whether each song gets a page to hear and see its stems on"
-    )
+    pages: bool = Field(True, description="whether each song gets a page to hear and see its stems on")
     names: Annotated[str, AfterValidator(naming.check)] = Field(
         "{artist} - {title} ({stem})",
         description=f"names of the files that the target `named` makes; `/` makes folders; of {', '.join(naming.FIELDS)}",
@@ -180,8 +185,10 @@ class Config(BaseModel):
         return None if self.bitrate == "auto" else 1000 * int(self.bitrate.removesuffix("k"))
 
     @property
-    def limits(self) -> dict[str, Any]:
-        """Of the quality gates, as plain values (see `unbraid.gates`)."""
+    def limits(self) -> dict[str, Any] | None:
+        """Of the quality gates, as plain values (see `unbraid.gates`); None where there are to be none."""
+        if self.qc == "off":
+            return None
         return {name: getattr(self, f"qc_{name}") for name in ("residual", "clipped", "silence", "lag")}
 
     def delivery(self, name: str) -> dict[str, Any]:

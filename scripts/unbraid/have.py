@@ -22,7 +22,7 @@ class Have:
 
     column: of the table of songs, that names it: have or references. song: of the songs that share it, the first by id.
     mix: the mix's key. path, sha256: of the user's file. start, end: the window of the song. seconds: how long the song is
-    without a window, None when it could not be probed.
+    without a window, None when it could not be probed. problem: what is wrong with it, and what to do: its job will say so.
     """
 
     key: str
@@ -34,6 +34,13 @@ class Have:
     start: float | None
     end: float | None
     seconds: float | None
+    problem: tuple[str, str] | None = None
+
+
+def missing(song: Song, column: str, mix: str, error: UnbraidError) -> Have:
+    """What stands for stems that cannot be taken, so that the song's other jobs go on."""
+    key = keys.key("have", {"unreadable": song.id, "column": column})
+    return Have(key, column, song.id, mix, "", "", song.start, song.end, None, (error.what, error.remedy))
 
 
 def find(

@@ -30,7 +30,6 @@ def lines(folder: Path) -> list[str]:
         told.append(
             f"  SDR of {stem}: {_decibels(score['sdr'])} (of the mix as it was: {_decibels(score['mix']['sdr'])})"
         )
-    told += [f"  warning: {warning}" for warning in quality["warnings"]]
     return told + [f"  note: {notice}" for notice in quality["notices"]]
 
 

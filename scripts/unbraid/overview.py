@@ -5,25 +5,29 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from unbraid import gates
 from unbraid.files import read_json
 from unbraid.page import FILE as PAGE
 from unbraid.plan import Plan
 from unbraid.summary import Outcome
 
 
-def rows(plan: Plan, songs: Iterable[str], found: Mapping[str, Outcome], results: Path) -> list[dict[str, Any]]:
-    """A row for each song (see `unbraid.page.songs`). found: what became of those of this run."""
-    return [_row(plan, song, found.get(song), results) for song in songs]
+def rows(
+    plan: Plan, songs: Iterable[str], found: Mapping[str, Outcome], results: Path, limits: gates.Limits | None
+) -> list[dict[str, Any]]:
+    """A row for each song (see `unbraid.page.songs`). found: what became of those of this run. limits: of the quality gates."""
+    return [_row(plan, song, found.get(song), results, limits) for song in songs]
 
 
-def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path) -> dict[str, Any]:
+def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path, limits: gates.Limits | None) -> dict[str, Any]:
     planned = plan.songs[song]
     folder = results / song
-    # What lies there of a song that failed is of an earlier run.
-    failed = outcome is not None and outcome.status != "ok"
-    quality, provenance = ({}, {}) if failed else (_read(folder / "qc.json"), _read(folder / "provenance.json"))
+    # What lies there of a song that failed is of an earlier run, unless it failed for what was measured.
+    stale = outcome is not None and outcome.status != "ok" and not outcome.measured
+    quality, provenance = ({}, {}) if stale else (_read(folder / "qc.json"), _read(folder / "provenance.json"))
     tags = provenance.get("tags", {})
-    residuals = [one["residual_db"] for one in quality.get("residuals", []) if one["residual_db"] is not None]
+    sets = quality.get("residuals", [])
+    levels = [one["residual_db"] for one in sets if one["residual_db"] is not None]
     scores = {stem: score["sdr"] for stem, score in quality.get("metrics", {}).items() if score["sdr"] is not None}
     return {
         "song": song,
@@ -32,12 +36,12 @@ def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path) -> dict[
         "artist": tags.get("artist", ""),
         "status": outcome.status if outcome else "ok" if quality else "",
         "audio_seconds": quality.get("audio_seconds", planned.mix.duration),
-        "recipe": planned.recipe.name,
-        "preset": planned.preset,
+        "recipe": quality.get("recipe", planned.recipe.name),
+        "preset": quality.get("preset", planned.preset),
         "models": quality.get("models", sorted({made.model.name for made in planned.separations.values()})),
-        "residual_db": max(residuals, default=None),
+        "residual_db": max(levels, default="exact" if sets and all(one["exact"] for one in sets) else None),
         "sdr": scores,
-        "warnings": quality.get("warnings", []),
+        "warnings": gates.judge(quality, limits),
         "reason": outcome.reason if outcome else "",
     }
 

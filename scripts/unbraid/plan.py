@@ -189,10 +189,10 @@ class Planner:
             try:
                 plan.songs[song.id] = self._song(plan, song)
             except UnbraidError as error:
-                if not (song.recipe or song.preset or song.prompts or song.have or song.references):
+                if not (song.recipe or song.preset or song.prompts or song.have):
                     raise
                 # The song's own choice, not the configuration's, is wrong: its first job will say so, the others go on.
-                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None, have=None, references=None)
+                plain = dataclasses.replace(song, recipe=None, preset=None, prompts=None, have=None)
                 plan.songs[song.id] = self._song(plan, plain, (error.what, error.remedy))
         return plan
 
@@ -201,7 +201,7 @@ class Planner:
         preset_name, preset = self.preset(song.preset or self.config.preset)
         mix = self._mix(song, problem)
         haves = have.find(song, HAVE, recipe, mix.key, self.probe)
-        references = have.find(song, "references", recipe, mix.key, self.probe)
+        references = self._references(song, recipe, mix)
         prompts = self._prompts(song, recipe)
         # After these, so that a row which is wrong in them adds nothing to the plan.
         mix = plan.mixes.setdefault(mix.key, mix)
@@ -246,6 +246,13 @@ class Planner:
             references,
             self.config.pages,
         )
+
+    def _references(self, song: Song, recipe: Recipe, mix: Mix) -> dict[str, Have]:
+        """True stems are only measured against: wrong ones cost the song no stem."""
+        try:
+            return have.find(song, "references", recipe, mix.key, self.probe)
+        except UnbraidError as error:
+            return {"references": have.missing(song, "references", mix.key, error)}
 
     def _prompts(self, song: Song, recipe: Recipe) -> dict[str, dict[str, str]]:
         """The song's own prompts (or the configuration's), for the recipe's prompted steps in the order written there."""

@@ -19,6 +19,7 @@ EXTENSIONS = frozenset(
     mp3 mp4 mpc mpeg mpg mpga oga ogg ogv opus ra rm shn snd spx tak ts tta vob w64 wav wave webm wma wmv wv
     """.split()
 )
+TAKEN = ("index.html", "summary.tsv", "plan.tsv", "qc.json", "provenance.json", "passed.json", "stems.stem.mp4")
 COLUMNS = ("song", "path", "start", "end", "recipe", "preset", "prompts", "have", "references")
 
 
@@ -64,7 +65,8 @@ def song_id(name: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     replaced = re.sub(r"[^\w.\-/]+", "_", composed)
     parts = (part.lstrip("-._") for part in replaced.split("/"))
-    return "/".join(part or "untitled" for part in parts)
+    # Results have files of these names beside and in the folders of songs.
+    return "/".join(f"{part}_" if part in TAKEN else part or "untitled" for part in parts)
 
 
 def scan(folder: Path, skip: Iterable[Path] = ()) -> tuple[list[Song], list[Path]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unbraid import workload
+from unbraid import gates, workload
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing
 from unbraid.forecast import Expected
@@ -41,7 +41,8 @@ ERROR = " ERROR "  # before the message in a job's log
 class Outcome:
     """Of one song. status: ok, failed, or skipped (the run ended before it was done). audio, wall: seconds, wall being the
     sum of its own jobs'. cached: the share of its keys that the store held before. estimated: seconds; None if unknown.
-    sdr: in dB, of each stem whose true stem was given. warnings: of the quality gates."""
+    measured: whether what its qc.json says is of this run. sdr: in dB, of each stem whose true stem was given.
+    warnings: of the quality gates."""
 
     song: str
     status: str
@@ -49,6 +50,7 @@ class Outcome:
     wall: float
     cached: float
     estimated: float | None
+    measured: bool
     sdr: Mapping[str, float | None]
     warnings: Sequence[str]
     reason: str
@@ -61,11 +63,12 @@ def outcomes(
     ran: Iterable[Ran],
     failed: Mapping[Job, str],
     results: Path,
+    limits: gates.Limits | None,
 ) -> list[Outcome]:
     """Of the songs of a run, in the order of `expected`.
 
     wanted: the jobs that the run was to do. ran: those that came to a good end, each part of a song once. failed: the
-    reasons of those that did not. results: where each song's qc.json is.
+    reasons of those that did not. results: where each song's qc.json is. limits: of the quality gates.
     """
     users = workload.needed(plan, expected)
     wall: dict[str, float] = defaultdict(float)
@@ -83,10 +86,12 @@ def outcomes(
         reason = reasons.get(song, "The run ended before it was done." if status == "skipped" else "")
         cached = sum(kept) / len(kept) if kept else 1.0
         audio = plan.songs[song].mix.duration
-        found = quality(results / song) if status == "ok" else {}
+        # What lies there of a song that was not measured now may be of an earlier run.
+        measured = ("report", song) in finished or ("passed", song) in failed
+        found = quality(results / song) if measured else {}
         sdr = {stem: score["sdr"] for stem, score in found.get("metrics", {}).items()}
-        warnings = found.get("warnings", ())
-        return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, sdr, warnings, reason)
+        warnings = gates.judge(found, limits)
+        return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, measured, sdr, warnings, reason)
 
     return [outcome(song) for song in expected]
 
@@ -139,6 +144,7 @@ def told(found: Iterable[Outcome], seconds: float, estimated: float | None, file
     """The totals, and why songs failed. seconds: that the run took; estimated: that it was expected to."""
     given = list(found)
     bad = [one for one in given if one.status == "failed"]
+    good = [one for one in given if one.status != "failed"]  # of others the reason says so already
     counts = [
         f"{count} {status}"
         for status in ("ok", "failed", "skipped")
@@ -148,7 +154,7 @@ def told(found: Iterable[Outcome], seconds: float, estimated: float | None, file
     lines = [f"Songs: {', '.join(counts)}; took {duration(seconds)} ({guess}). See {file}."]
     lines += _first([f"Failed: {one.song}: {one.reason}" for one in bad], "failed songs")
     return lines + _first(
-        [f"Warning: {one.song}: {' '.join(one.warnings)}" for one in given if one.warnings], "warnings"
+        [f"Warning: {one.song}: {' '.join(one.warnings)}" for one in good if one.warnings], "warnings"
     )
 
 

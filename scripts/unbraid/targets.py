@@ -9,7 +9,7 @@ from unbraid.errors import UnbraidError, suggest
 from unbraid.page import FILE as PAGE
 from unbraid.plan import Plan
 
-REPORTS = ("qc.json", "provenance.json", PAGE)
+REPORTS = ("qc.json", "provenance.json", "passed.json", PAGE)
 
 
 def check(arguments: Iterable[str], plan: Plan) -> None:

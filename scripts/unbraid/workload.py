@@ -8,8 +8,8 @@ SAMPLE = 4
 """Bytes of a sample between the stages, which is float32."""
 DELIVERED = {"16": 2, "24": 3, "float": 4, "auto": 4}
 """Bytes of a sample of a delivered file at the most: `auto` may come to a float."""
-PAGE = 30_000
-"""Bytes of a page for each second of a song at the most: what its tracks' previews share, and its pictures."""
+PAGE, PICTURES = 32_000, 300_000
+"""Bytes of a page, for each second of a song, which its tracks' previews share, and for what else is on it."""
 
 Job = tuple[str, str]  # (stage, what it is of: a song or a key)
 
@@ -59,7 +59,7 @@ def _jobs(song: PlannedSong, name: str) -> dict[Job, None]:
             jobs["prompt", made.prompt] = None
     jobs |= {("ensemble", made.key): None for made in song.ensembles.values() if not made.complete}
     jobs |= {("have", have.key): None for have in (*song.haves.values(), *song.references.values())}
-    return {**jobs, ("preview", name): None, ("page", name): None, ("stem", name): None}
+    return {**jobs, ("preview", name): None, ("page", name): None, ("passed", name): None, ("stem", name): None}
 
 
 def size(plan: Plan, job: Job) -> tuple[str, float]:
@@ -132,7 +132,7 @@ def delivered(plan: Plan, job: Job, bit_depth: str) -> float:
     if stage == "deliver":
         song = plan.songs[name]
         return samples(song.mix) * len(song.stems) * DELIVERED[bit_depth]
-    return plan.songs[name].mix.duration * PAGE if stage == "page" else 0.0
+    return plan.songs[name].mix.duration * PAGE + PICTURES if stage == "page" else 0.0
 
 
 def _shown(plan: Plan, segments: Segments) -> float:

@@ -70,3 +70,15 @@ def test_an_unset_environment_variable_is_an_error_that_names_key_and_variable(m
     monkeypatch.delenv("SCRATCH", raising=False)
     with pytest.raises(UnbraidError, match=r"'store' uses \$\{SCRATCH\}"):
         config.load({"store": "${SCRATCH}/store"})
+
+
+def test_off_in_yaml_is_false_and_means_off():
+    assert config.load(yaml.safe_load("qc: off")).qc == "off"
+    assert config.load({"qc": "off"}).limits is None
+    with pytest.raises(UnbraidError, match="qc"):
+        config.load({"qc": True})
+
+
+def test_a_limit_is_a_number():
+    with pytest.raises(UnbraidError, match="qc_residual"):
+        config.load({"qc_residual": "nan"})

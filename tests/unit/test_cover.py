@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from unbraid.page import cover
 from unbraid.page.cover import SIDE, reduced
 
 
@@ -49,3 +50,8 @@ def test_a_jpeg_cover_is_taken_too():
 @pytest.mark.parametrize("content", [b"", b"no image at all", picture(64, 64)[:40]])
 def test_what_is_no_image_is_no_cover(content):
     assert reduced(content) is None
+
+
+def test_a_huge_one_is_left_out(monkeypatch):
+    monkeypatch.setattr(cover, "LARGEST", 64 * 64 - 1)
+    assert reduced(picture(64, 64)) is None

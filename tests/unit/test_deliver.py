@@ -10,7 +10,7 @@ from unbraid.audio import wav
 from unbraid.audio.decode import Decoder
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
-from unbraid.stages.deliver import choose_bits, deliver, full_scale, quantise
+from unbraid.stages.deliver import choose_bits, deliver, full_scale, gain_of, quantise
 
 
 def source(**changes):
@@ -248,3 +248,11 @@ def test_a_format_that_lacks_the_songs_rate_gets_the_nearest_and_the_log_says_so
     )
     assert read_json(tmp_path / "r.json")["bitrate"] == 255_000
     assert "opus of this song holds no 320000 bit/s: the stems get 255000." in caplog.text
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_the_gain_that_makes_a_peak_fit_makes_it_fit_when_it_is_rounded_too(bits):
+    highest = full_scale(bits)
+    for peak in np.random.default_rng(0).uniform(1, 4, 2000).astype(np.float32):
+        gain = np.float32(gain_of({"a": float(peak)}, bits, "scale", "wav"))
+        assert highest * (1 - 1e-6) < peak * gain <= highest

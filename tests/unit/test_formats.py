@@ -11,10 +11,12 @@ import pytest
 import scipy.signal
 
 from unbraid import config
-from unbraid.audio import encode, formats
+from unbraid.audio import encode, formats, wav
 from unbraid.audio.decode import Decoder
 from unbraid.audio.read import read
+from unbraid.audio.resample import resample
 from unbraid.errors import UnbraidError
+from unbraid.setup import demo_path
 from unbraid.stages.deliver import quantise
 
 BLOCK = 65536
@@ -166,3 +168,14 @@ def test_an_mp4_file_whose_frames_tell_no_length_is_read_whole(tmp_path, monkeyp
     monkeypatch.setattr("unbraid.audio.decode._TIMED", frozenset())
     with Decoder(tmp_path / "a.m4a") as decoder:
         assert sum(map(len, decoder)) == 5120
+
+
+@pytest.mark.parametrize("bitrate", [32_000, 48_000, 64_000])
+def test_opus_of_music_does_not_come_early_at_any_bitrate(tmp_path, bitrate):
+    """Its coder for speech would, by three samples and more."""
+    with wav.create(tmp_path / "song.wav", 44100, 2) as file:
+        for block in Decoder(demo_path()):
+            file.write(block)
+    audio = np.concatenate(list(resample(wav.blocks(tmp_path / "song.wav"), 44100, 48000, 292_000)))
+    write(tmp_path / "a.opus", audio, 48000, bitrate)
+    assert lag(np.concatenate(list(read(tmp_path / "a.opus")[2])), audio) == 0

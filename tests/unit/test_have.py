@@ -123,10 +123,14 @@ def test_references_change_nothing_of_what_is_made_and_are_taken_in_the_form_of_
     assert ("have", true.key) in workload.planned(made, ["s"], ())
 
 
-def test_wrong_references_are_a_problem_of_their_song_alone(stems):
-    made = plan([Song("s", "abc.wav", references=stems("vocal.wav")), Song("t", "abc.wav")], recipe="mine")
-    assert "references" in made.songs["s"].mix.problem[0]
-    assert made.songs["t"].mix.problem is None
+def test_wrong_references_are_told_by_a_job_of_their_own_and_cost_the_song_no_stem(stems):
+    plain = plan([Song("s", "abc.wav")], recipe="mine")
+    made = plan([Song("s", "abc.wav", references=stems("vocal.wav"))], recipe="mine")
+    song = made.songs["s"]
+    assert (song.mix.problem, song.expressions) == (None, plain.songs["s"].expressions)
+    (wrong,) = song.references.values()
+    assert "column `references`" in wrong.problem[0]
+    assert ("have", wrong.key) in workload.planned(made, ["s"], ())
 
 
 def test_a_wrong_column_is_a_problem_of_its_song_alone(stems):

@@ -114,3 +114,12 @@ def test_a_stem_that_changed_since_it_was_planned_is_not_taken(tmp_path):
             source, tmp_path / "mix.json", tmp_path / "a.wav", tmp_path / "a.json",
             digest="0" * 64, column="have", start=None, end=None, seconds=None,
         )  # fmt: skip
+
+
+def test_what_was_found_wrong_when_it_was_planned_is_raised(tmp_path):
+    window = {"start": None, "end": None, "seconds": None}
+    with pytest.raises(UnbraidError, match="It is not there"):
+        have(
+            tmp_path / "a", tmp_path / "mix.json", tmp_path / "b", tmp_path / "c",
+            digest="", column="references", **window, problem=("It is not there.", "Put it there."),
+        )  # fmt: skip

@@ -44,3 +44,14 @@ def test_a_block_that_is_too_short_says_nothing():
     lag = Lag()
     lag.add(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32))
     assert lag.result() is None
+
+
+def test_what_is_not_the_same_audio_has_no_lag():
+    assert lag_of(pink(FRAMES), pink(FRAMES, 1)) is None
+    assert lag_of(pink(FRAMES + 2 * LONGEST)[2 * LONGEST :], pink(FRAMES + 2 * LONGEST)[:FRAMES]) is None
+
+
+def test_channels_that_cancel_each_other_are_compared_all_the_same():
+    song = pink(FRAMES) * np.array([1, -1], dtype=np.float32)
+    song[:, 1] = -song[:, 0]
+    assert lag_of(song[:-5], song[5:]) == -5

@@ -168,7 +168,8 @@ def test_times_are_written_as_on_a_clock(seconds, expected):
 
 def test_the_list_names_each_song_and_links_its_page(tmp_path):
     rows = [
-        row("a b", page="a%20b/index.html", title="Blue", artist="Ann", sdr={"vocals": 8.21, "drums": 6.0}, warnings=["Listen!"], residual_db=-30.26),
+        row("a b", page="a%20b/index.html", title="Blue", artist="Ann", sdr={"vocals": 8.21, "drums": 6.0},
+            warnings=["Listen!"], residual_db=-30.26),
         row("broken", page=None, status="failed", reason="No audio.", audio_seconds=None, residual_db=None, models=[]),
     ]  # fmt: skip
     page = listed(tmp_path, rows)

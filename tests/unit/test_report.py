@@ -9,12 +9,13 @@ import soundfile
 from unbraid.audio import wav
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
-from unbraid.gates import Limits
+from unbraid.gates import judge
 from unbraid.outcome import lines
+from unbraid.stages.passed import passed
 from unbraid.stages.report import report
 
 RATE = 44100
-LIMITS = Limits(residual=-10.0, clipped=10, silence=0.99, lag=0)
+LIMITS = {"residual": -10.0, "clipped": 10, "silence": 0.99, "lag": 0}
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -91,7 +92,7 @@ def reported(
     report(
         {stem: folder / f"{stem}.wav" for stem in stems},
         folder / "mix.wav", folder / "delivery.json", manifests, given, true,
-        folder / "qc.json", folder / "provenance.json", song=facts, qc=qc, limits=limits,
+        folder / "qc.json", folder / "provenance.json", song=facts,
     )  # fmt: skip
     return read_json(folder / "qc.json"), read_json(folder / "provenance.json")
 
@@ -261,9 +262,15 @@ def test_a_gain_of_all_stems_is_no_error_of_theirs(tmp_path, fresh):
     assert quality["metrics"] == plain["metrics"]
 
 
+def test_what_a_page_said_of_earlier_stems_goes(tmp_path, fresh):
+    (tmp_path / "index.html").write_text("old")
+    reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
+    assert not (tmp_path / "index.html").exists()
+
+
 def test_stems_within_their_limits_are_not_warned_of(tmp_path, fresh):
     quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
-    assert quality["warnings"] == []
+    assert judge(quality, LIMITS) == []
 
 
 def shifted(audio, samples):
@@ -272,41 +279,50 @@ def shifted(audio, samples):
 
 HOLE = np.where(np.arange(RATE)[:, None] == 9, np.nan, 1).astype(np.float32)
 BAD = {
-    "late": ({**STEMS, "vocals": shifted(VOCALS, 3), "drums": shifted(DRUMS, 3)}, {}, "vocals + drums: 3 samples too late (qc_lag=0)."),
-    "residual": ({**STEMS, "drums": DRUMS * 0.2}, {}, "vocals + drums: differ from the mix by"),
+    "late": ({**STEMS, "vocals": shifted(VOCALS, 3), "drums": shifted(DRUMS, 3)}, {}, "vocals + drums: late by 3 samples (qc_lag=0)."),
+    "residual": ({**STEMS, "drums": DRUMS * 0.2}, {}, "vocals + drums: what they leave of the song is at"),
     "silence": ({**STEMS, "vocals": VOCALS * 0, "instrumental": MIX}, {}, "vocals: 100.0% of it is silent (qc_silence=0.99)."),
-    "clipping": (STEMS, {"drums": 11}, "drums: 11 samples were clipped (qc_clipped=10)."),
-    "numbers": ({**STEMS, "drums": DRUMS * HOLE}, {}, "drums: 2 samples are no numbers"),
-    "length": ({**STEMS, "drums": DRUMS[:-1]}, {}, "drums: it is not as long as its song (44099 frames at 44100 Hz, its song 44100"),
+    "clipping": (STEMS, {"drums": 11}, "drums: samples that were clipped: 11 (qc_clipped=10)."),
+    "numbers": ({**STEMS, "drums": DRUMS * HOLE}, {}, "drums: samples that are no numbers: 2 (limit 0)."),
+    "length": ({**STEMS, "drums": DRUMS[:-1]}, {}, "drums: frames: 44099 (limit: 44100, as many as its song)."),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_gate_that_fires_names_the_stem_the_number_and_the_limit(tmp_path, fresh, what, caplog):
+def test_a_gate_that_fires_names_the_stem_the_number_and_the_limit(tmp_path, fresh, what):
     stems, clipped, words = BAD[what]
     quality, _ = reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped, references={"drums": DRUMS})
-    assert any(warning.startswith(words) for warning in quality["warnings"]), quality["warnings"]
-    assert words in caplog.text
+    warnings = judge(quality, LIMITS)
+    assert any(warning.startswith(words) for warning in warnings), warnings
+    assert judge(quality, None) == []
 
 
-def test_what_is_beyond_a_limit_fails_the_song_where_that_is_asked_for_and_is_nothing_where_it_is_not(tmp_path, fresh):
+def test_with_qc_fail_a_song_passes_only_within_its_limits_and_what_was_measured_stays(tmp_path, fresh):
     stems, clipped, _ = BAD["clipping"]
+    reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped)
+    quality, output = tmp_path / "qc.json", tmp_path / "passed.json"
     with pytest.raises(
-        UnbraidError, match=r"The stems are delivered, but not as they should be \(qc: fail\). drums: 11"
+        UnbraidError, match=r"are delivered, but not as they should be \(qc: fail\). drums: samples that"
     ):
-        reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped, qc="fail")
-    reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX, qc="fail")
-    quality, _ = reported(tmp_path, stems, EXPRESSIONS, fresh, mix=MIX, clipped=clipped, qc="off")
-    assert quality["warnings"] == []
+        passed(quality, output, limits=LIMITS)
+    assert quality.exists()
+    assert not output.exists()
+    passed(quality, output, limits={**LIMITS, "clipped": 11})
+    assert read_json(output) == {"limits": {**LIMITS, "clipped": 11}}
 
 
 def test_a_song_that_is_silent_itself_has_silent_stems_without_a_warning(tmp_path, fresh):
     silent = {stem: audio * 0 for stem, audio in STEMS.items()}
     quality, _ = reported(tmp_path, silent, EXPRESSIONS, fresh, mix=MIX * 0)
-    assert quality["warnings"] == []
+    assert judge(quality, LIMITS) == []
     assert quality["residuals"][0] == {
         "stems": ["vocals", "instrumental"],
         "residual_db": None,
         "exact": True,
         "lag": None,
     }
+
+
+def test_stems_that_sound_though_their_song_is_silent_are_warned_of(tmp_path, fresh):
+    quality, _ = reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX * 0)
+    assert "vocals + drums: they sound where the song is silent, or are no numbers." in judge(quality, LIMITS)

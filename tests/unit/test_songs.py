@@ -25,6 +25,8 @@ from unbraid.songs import collect, read_table, scan, song_id
         ("🎵 x", "x"),
         ("x" * 200, "x" * 200),
         ("v1.2-final_mix", "v1.2-final_mix"),
+        ("live/index.html", "live/index.html_"),  # what results have a file of
+        ("qc.json/x", "qc.json_/x"),
     ],
 )
 def test_an_id_keeps_letters_of_any_script_and_replaces_the_rest(name, expected):

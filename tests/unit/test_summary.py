@@ -12,6 +12,7 @@ from unbraid.forecast import Expected
 from unbraid.measured import Ran
 
 RESULTS = Path("results")
+LIMITS = {"residual": -10.0, "clipped": 0, "silence": 0.99, "lag": 0}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_each_song_is_ok_failed_with_its_reason_or_skipped(songs):
     ran = [Ran(job, 0.0, 0.5) for job in [*of(plan, "a"), *of(plan, "b")[:2]]]
     ran[0] = Ran(ran[0].job, 0.0, 0.0)  # --drop-metadata
     failed = {of(plan, "b")[2]: "stage separate: It broke. Mend it."}
-    found = {one.song: one for one in summary.outcomes(plan, expected, jobs, ran, failed, RESULTS)}
+    found = {one.song: one for one in summary.outcomes(plan, expected, jobs, ran, failed, RESULTS, LIMITS)}
     assert [(one.status, one.wall) for one in found.values()] == [("ok", 2.5), ("failed", 1.0), ("skipped", 0.0)]
     assert found["b"].reason == "stage separate: It broke. Mend it."
     assert "ended before" in found["c"].reason
@@ -40,7 +41,7 @@ def test_each_song_is_ok_failed_with_its_reason_or_skipped(songs):
 def test_what_fails_for_several_songs_is_told_of_each(songs):
     plan, expected, jobs = songs
     (model,) = plan.models
-    found = summary.outcomes(plan, expected, jobs, [], {("model", model): "no network"}, RESULTS)
+    found = summary.outcomes(plan, expected, jobs, [], {("model", model): "no network"}, RESULTS, LIMITS)
     assert [(one.status, one.reason) for one in found] == [("failed", "no network")] * 3
 
 
@@ -50,7 +51,7 @@ def test_a_job_that_songs_share_counts_once(tmp_path):
     _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="identity", pages=False)
     jobs = workload.planned(plan, wanted, ())
     expected = {song: Expected() for song in wanted}
-    found = summary.outcomes(plan, expected, jobs, [Ran(job, 0.0, 1.0) for job in jobs], {}, RESULTS)
+    found = summary.outcomes(plan, expected, jobs, [Ran(job, 0.0, 1.0) for job in jobs], {}, RESULTS, LIMITS)
     assert [(one.song, one.status, one.wall) for one in found] == [("a", "ok", 6.0), ("same", "ok", 2.0)]
 
 
@@ -70,7 +71,7 @@ def test_the_file_is_a_table_and_the_terminal_gets_totals_and_reasons(tmp_path, 
     plan, expected, jobs = songs
     expected["b"] = Expected(None)
     ran = [Ran(job, 0.0, 0.5) for job in of(plan, "a")]
-    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."}, RESULTS)
+    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."}, RESULTS, LIMITS)
     file = tmp_path / "results/summary.tsv"
     summary.write(file, found)
     assert [line.split("\t") for line in file.read_text().splitlines()] == [
@@ -89,7 +90,7 @@ def test_the_file_is_a_table_and_the_terminal_gets_totals_and_reasons(tmp_path, 
 
 def test_a_thousand_failures_do_not_fill_the_terminal(songs):
     plan, expected, jobs = songs
-    one = summary.outcomes(plan, expected, jobs, [], {of(plan, "b")[0]: "It broke."}, RESULTS)[1]
+    one = summary.outcomes(plan, expected, jobs, [], {of(plan, "b")[0]: "It broke."}, RESULTS, LIMITS)[1]
     lines = summary.told([one] * 1000, 1.0, 1.0, "summary.tsv")
     assert len(lines) == summary.TOLD + 2
     assert "980 more" in lines[-1]
@@ -103,22 +104,29 @@ def test_before_the_first_run_there_is_no_summary(tmp_path):
 def test_what_was_measured_against_true_stems_and_what_is_beyond_its_limits_is_told(tmp_path, songs, monkeypatch):
     plan, expected, jobs = songs
     monkeypatch.chdir(tmp_path)
-    quality = {"metrics": {"a": {"sdr": 8.534}, "b": {"sdr": None}}, "warnings": ["a: it is silent.", "b: so is this."]}
-    write_json(RESULTS / "a/qc.json", quality)
-    write_json(RESULTS / "b/qc.json", quality)
-    ran = [Ran(job, 0.0, 0.5) for job in of(plan, "a")]
-    found = summary.outcomes(plan, expected, jobs, ran, {of(plan, "b")[0]: "It broke."}, RESULTS)
+    stem = {"nonfinite_samples": 0, "frames": 1, "expected_frames": 1, "clipped_by_delivery": 0, "silent_share": 1.0}
+    quality = {
+        "metrics": {"v": {"sdr": 8.534}, "w": {"sdr": None}}, "residuals": [], "mix": {"silent_share": 0.0}, "stems": {"v": stem},
+    }  # fmt: skip
+    for song in ("a", "b", "c"):
+        write_json(RESULTS / f"{song}/qc.json", quality)
+    words = "v: 100.0% of it is silent (qc_silence=0.99)."
+    ran = [Ran(job, 0.0, 0.5) for job in [*of(plan, "a"), *of(plan, "c")]]
+    failed = {of(plan, "b")[0]: "It broke.", ("passed", "c"): f"Not as it should be. {words}"}
+    found = summary.outcomes(plan, expected, jobs, ran, failed, RESULTS, LIMITS)
     summary.write(Path("summary.tsv"), found)
     head, *rows = (line.split("\t") for line in Path("summary.tsv").read_text().splitlines())
-    a, b, _ = (dict(zip(head, row, strict=True)) for row in rows)
-    assert (a["sdr"], a["warnings"]) == ("a=8.53 b=?", "a: it is silent. b: so is this.")
-    assert (b["sdr"], b["warnings"]) == ("", "")  # what lies there is of an earlier run
+    a, b, c = (dict(zip(head, row, strict=True)) for row in rows)
+    assert (a["status"], a["sdr"], a["warnings"]) == ("ok", "v=8.53 w=?", words)
+    assert (b["status"], b["sdr"], b["warnings"]) == ("failed", "", "")  # what lies there is of an earlier run
+    assert (c["status"], c["sdr"], c["warnings"]) == ("failed", "v=8.53 w=?", words)
     assert summary.told(found, 1.0, None, Path("t"))[1:] == [
         "Failed: b: It broke.",
-        "Warning: a: a: it is silent. b: so is this.",
+        f"Failed: c: Not as it should be. {words}",
+        f"Warning: a: {words}",
     ]
 
 
 def test_only_the_first_of_many_are_told_on_the_terminal(songs):
-    bad = [summary.Outcome(str(n), "failed", 1.0, 0.0, 0.0, None, {}, [], "why") for n in range(23)]
+    bad = [summary.Outcome(str(n), "failed", 1.0, 0.0, 0.0, None, False, {}, [], "why") for n in range(23)]
     assert summary.told(bad, 1.0, None, Path("t"))[-2:] == ["Failed: 19: why", "… and 3 more failed songs"]

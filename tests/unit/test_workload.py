@@ -38,7 +38,7 @@ def test_what_the_store_holds_is_not_done_again(tmp_path):
     assert [stage for stage, _ in workload.planned(plan, wanted, ())] == ["convert", "deliver", "report", "page"]
     # Nor is what fails for others a failure of this song.
     assert {stage for stage, _ in workload.needed(plan, wanted)} == {
-        *("convert", "deliver", "report", "page", "preview", "stem"),
+        *("convert", "deliver", "report", "page", "passed", "preview", "stem"),
     }
 
 
@@ -80,7 +80,7 @@ def test_results_take_their_depth(songs, depth, size):
     _, plan, _ = songs
     assert workload.delivered(plan, ("deliver", "a"), depth) == 10 * 8000 * 5 * size
     assert workload.delivered(plan, ("report", "a"), depth) == 0
-    assert workload.delivered(plan, ("page", "a"), depth) == 10 * workload.PAGE
+    assert workload.delivered(plan, ("page", "a"), depth) == 10 * workload.PAGE + workload.PICTURES
 
 
 def test_work_goes_with_the_samples_and_files_of_a_song(songs):

@@ -43,5 +43,7 @@ def test_pages_can_be_done_without_and_asked_for_later(desk):
     assert "separate" not in later
     assert desk.good(pages=True).idle
 
-    desk.good(pages=False, qc_silence=0.5)
-    assert desk.good("-n", pages=True, qc_silence=0.5).planned["page"] == 1  # which tells of the limits now
+    # One that tells of earlier stems does not stay.
+    desk.good(pages=False, bit_depth="16")
+    assert not (desk.path / "results/a/index.html").exists()
+    assert desk.good("-n", pages=True, bit_depth="16").planned["page"] == 1

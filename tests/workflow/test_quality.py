@@ -57,6 +57,7 @@ def test_stems_are_measured_against_true_ones_also_of_a_window_and_wrong_ones_st
         assert score["sdr_global"] == pytest.approx(sdr(TRUE[cut], SONG[cut]), abs=0.01)
         assert score["mix"] == {name: score[name] for name in score if name != "mix"}  # of which the stem is a copy
     assert quality(desk, "plain")["metrics"] == {}
+    assert all((desk.path / f"results/{song}/copy.wav").is_file() for song in rows)  # wrong references cost no stem
     told = summary(desk)
     assert told["a"]["sdr"] == f"copy={quality(desk, 'a')['metrics']['copy']['sdr']:.2f}"
     assert {song: row["status"] for song, row in told.items()} == {
@@ -76,15 +77,16 @@ def test_a_gate_that_fires_is_told_and_fails_only_its_song_where_that_is_asked_f
     run = desk.good(songs="songs.tsv")
     words = "copy: 100.0% of it is silent (qc_silence=0.99)."
     assert f"bad: {words}" in run.text
-    assert words in quality(desk, "bad")["warnings"]
-    assert quality(desk, "good")["warnings"] == []
-    assert words in summary(desk)["bad"]["warnings"]
+    assert {song: row["warnings"] for song, row in summary(desk).items()} == {"bad": words, "good": ""}
 
     strict = desk.run(songs="songs.tsv", qc="fail")
     assert strict.code == 1
+    assert strict.ran == {"passed": 1}  # nothing is delivered or measured anew
     (told,) = strict.paragraphs("bad")
     assert words in told
     assert "Traceback" not in strict.text
     assert {song: row["status"] for song, row in summary(desk).items()} == {"bad": "failed", "good": "ok"}
+    assert summary(desk)["bad"]["warnings"] == words
     assert (desk.path / "results/bad/copy.wav").is_file()
+    assert quality(desk, "bad")["stems"]["copy"]["silent_share"] == 1.0
     desk.good(songs="songs.tsv", qc="fail", qc_silence=1, qc_residual=0)

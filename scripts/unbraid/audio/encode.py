@@ -24,6 +24,9 @@ ENCODERS = {
 }  # of ffmpeg, whose mp3 files are at times a little too long
 AUTO = {"opus": 96_000, "m4a": 128_000}
 """Bits a second for each channel where none are asked for. mp3 is then V0, and ogg quality 8."""
+SPEECH = 48_000
+"""Bits a second for each channel of opus below which its encoder may take music for speech, whose own coder comes some samples
+early and does music harm; it is told not to then."""
 BEST_OGG = 0.2  # libsndfile's level of compression: Vorbis quality 8
 QUALITIES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 250)
 """kbit/s for each channel that Vorbis means by its qualities 0 to 10, at 44.1 kHz in stereo."""
@@ -70,9 +73,11 @@ def _ffmpeg(path: Path, name: str, rate: int, channels: int, bitrate: int | None
     options = {"fflags": "+bitexact", **({"movie_timescale": str(rate)} if name == "m4a" else {})}
     # Without `file:` a name with a colon would be taken for an address.
     with av.open(f"file:{path}", "w", format=container, options=options) as output:
-        stream = cast("AudioStream", output.add_stream(codec, rate=rate))
+        bitrate = bitrate or AUTO[name] * channels
+        music = {"application": "lowdelay"} if name == "opus" and bitrate < SPEECH * channels else {}
+        stream = cast("AudioStream", output.add_stream(codec, rate=rate, options=music))
         stream.layout = LAYOUTS[channels]
-        stream.bit_rate = bitrate or AUTO[name] * channels
+        stream.bit_rate = bitrate
 
         def write(block: Audio) -> None:
             nonlocal at

@@ -57,12 +57,12 @@ def _quantised(levels: NDArray[np.float32]) -> list[int]:
 
 
 class Spectrogram:
-    """Power by time and frequency, channels added up; frequency is logarithmic, from 40 Hz to 20 kHz or half the rate.
+    """Power by time and frequency, channels added up; frequency is logarithmic, from 40 Hz to 20 kHz, `top`, or half the rate.
 
-    frames: of the whole track. rate: in Hz. columns: at the most.
+    frames: of the whole track. rate, top: in Hz. columns: at the most.
     """
 
-    def __init__(self, frames: int, rate: int, columns: int = 1000, rows: int = 128):
+    def __init__(self, frames: int, rate: int, top: float = HIGHEST, columns: int = 1000, rows: int = 128):
         self._size = 2 ** max(6, round(np.log2(rate * 0.09)))  # of a window: 4096 at 44.1 kHz
         hop = self._size // 4
         # Of a short track no more than there is to see.
@@ -78,7 +78,7 @@ class Spectrogram:
         hann = np.hanning(self._size + 1)[:-1]
         self._window = (hann * 2 / hann.sum()).astype(np.float32)  # a sine at full scale has the power 1
         # Few of the filters' weights are not zero, and a product of whole matrices would start BLAS's threads.
-        filters = _filters(rate, self._size, rows)
+        filters = _filters(rate, self._size, rows, min(HIGHEST, top, rate / 2))
         row, self._bins = np.nonzero(filters)
         self._weights = filters[row, self._bins]
         self._rows = np.searchsorted(row, np.arange(rows))
@@ -116,9 +116,9 @@ class Spectrogram:
         self._next = end
 
 
-def _filters(rate: int, size: int, rows: int) -> NDArray[np.float32]:
+def _filters(rate: int, size: int, rows: int, top: float) -> NDArray[np.float32]:
     """[rows, bins]: triangles from a row's one neighbour to the other; where bins are further apart, as wide as those."""
-    edges = np.geomspace(LOWEST, min(HIGHEST, rate / 2), rows + 1)
+    edges = np.geomspace(LOWEST, top, rows + 1)
     centres, widths = np.sqrt(edges[1:] * edges[:-1]), np.maximum(np.diff(edges), rate / size)
     bins = np.arange(size // 2 + 1) * rate / size
     return np.maximum(0, 1 - np.abs(bins - centres[:, None]) / widths[:, None]).astype(np.float32)

@@ -74,7 +74,8 @@ class Previews:
         file = io.BytesIO()
         # Bit-exact: no random number of the stream.
         with av.open(file, "w", format="ogg", options={"fflags": "+bitexact"}) as output:
-            options = {"compression_level": str(_EFFORT), "vbr": "constrained"}
+            # "lowdelay": never the coder for speech, which Opus would else use at such bitrates, and which does music harm.
+            options = {"compression_level": str(_EFFORT), "vbr": "constrained", "application": "lowdelay"}
             stream = output.add_stream("libopus", rate=RATE, options=options)
             stream.layout = LAYOUTS[self._channels]
             stream.bit_rate = self._bitrate

@@ -4,16 +4,20 @@ import io
 from fractions import Fraction
 from typing import Any
 
+LARGEST = 25_000_000  # pixels, which a job's memory holds while they are reduced
 SIDE = 480  # pixels, of the longer side at the most
 QUALITY = "4"  # of ffmpeg's JPEG, 2 being the best
 
 
 def reduced(cover: bytes) -> bytes | None:
-    """An image file's content as a JPEG file's; None for what is no image that ffmpeg's libraries read."""
+    """An image file's content as a JPEG file's; None for what is no image that ffmpeg's libraries read, and for a huge one."""
     import av
 
     try:
         with av.open(io.BytesIO(cover), "r") as image:
+            found = image.streams.video[0]
+            if found.width * found.height > LARGEST:
+                return None
             picture: Any = next(image.decode(video=0))
     except (av.FFmpegError, StopIteration, IndexError):
         return None

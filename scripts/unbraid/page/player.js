@@ -309,13 +309,13 @@
 
   const keys = {
     Space: () => controls.play.click(),
-    KeyK: () => controls.play.click(),
+    k: () => controls.play.click(),
     ArrowLeft: () => seek(position() - STEP),
     ArrowRight: () => seek(position() + STEP),
     Home: () => seek(0),
     End: () => seek(song.heard),
-    KeyO: compare,
-    KeyV: switchPictures,
+    o: compare,
+    v: switchPictures,
   };
 
   function onTrack(track, solo) {
@@ -329,14 +329,16 @@
   document.addEventListener("keydown", (event) => {
     const { code, target } = event;
     if (!controls.keys.checked || event.ctrlKey || event.metaKey || event.altKey) return;
+    const letter = event.key.toLowerCase(); // by what is written on it; digits and others by their place
     const digit = /^(?:Digit|Numpad)([1-9])$/.exec(code);
     const focused = tracks.find((track) => track.lane.contains(target));
     const own = code === "Space" ? "button, a, summary, [type=checkbox]" : ".volume, .scroll"; // keys of the element's own
     if (target.closest(own) && (code === "Space" || /^(Arrow|Home|End)/.test(code))) return;
     if (digit) onTrack(tracks[digit[1] - 1], event.shiftKey);
     else if (event.shiftKey) return;
-    else if ((code === "KeyM" || code === "KeyS") && focused) onTrack(focused, code === "KeyS");
+    else if ((letter === "m" || letter === "s") && focused) onTrack(focused, letter === "s");
     else if (code in keys) keys[code]();
+    else if (letter in keys) keys[letter]();
     else return;
     event.preventDefault();
   });

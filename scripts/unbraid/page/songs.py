@@ -11,8 +11,8 @@ def write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `file`, the list, in the order of `rows`.
 
     Each row: song (its id), page (its address from `file`, None where there is none), title, artist, status (ok, failed,
-    skipped or ""), audio_seconds, recipe, preset, models (a list), residual_db, sdr (by stem, in dB), warnings (a list), reason
-    (why it failed). What is not known is None.
+    skipped or ""), audio_seconds, recipe, preset, models (a list), residual_db (or `exact`), sdr (by stem, in dB), warnings (a list),
+    reason (why it failed). What is not known is None.
     """
     counts = {status: sum(row["status"] == status for row in rows) for status in ("ok", "failed", "skipped")}
     render.write(

@@ -188,4 +188,8 @@ def gain_of(peaks: Mapping[str, float], bits: int | None, clip: str, name: str) 
             " stems down alike, or clip=clip.",
         )
     log.warning("%s peaks at %+.2f dBFS; all stems are turned down by %.2f dB (clip: scale).", stem, level, level)
-    return float(highest / peak)
+    # The loudest sample times this may be rounded up, over full scale.
+    gain = np.float32(highest / peak)
+    while np.float32(peak) * gain > highest:
+        gain = np.nextafter(gain, np.float32(0))
+    return float(gain)

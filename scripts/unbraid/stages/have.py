@@ -31,6 +31,7 @@ def have(
     start: float | None,
     end: float | None,
     seconds: float | None,
+    problem: tuple[str, str] | None = None,
 ) -> None:
     """Decode `source` to `stem` (float32 wav) at the rate, channels and frames of its mix, and write `info` (have.json).
 
@@ -39,8 +40,12 @@ def have(
     column: of the table of songs, that names the source.
     start, end: the window of the song in seconds; the source is a stem of the whole song and is cut alike.
     seconds: how long the whole song is, which is only looked at when `end` hides its end.
-    Raises: UnbraidError for a source that cannot be decoded, has changed, or is not as long as the song.
+    problem: what was found to be wrong with it when it was planned, and what to do.
+    Raises: UnbraidError for that, and for a source that cannot be decoded, has changed, or is not as long as the song.
     """
+    if problem:
+        what, remedy = problem
+        raise UnbraidError(what, remedy=remedy)
     begun = time.monotonic()
     song = read_json(mix_info)
     rate, channels, frames = song["rate"], song["channels"], song["frames"]

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from unbraid import gates
 from unbraid.audio import tags
 from unbraid.audio.previews import bitrate_for
 from unbraid.audio.read import read
@@ -14,20 +18,35 @@ from unbraid.page.track import Recorder
 from unbraid.progress import Progress
 
 
-def page(stems: Mapping[str, Path], mix: Path, quality: Path, provenance: Path, page: Path) -> None:
-    """Write `page` from the delivered files by stem, the mix, and what qc.json and provenance.json say of them."""
+def page(
+    stems: Mapping[str, Path],
+    mix: Path,
+    quality: Path,
+    provenance: Path,
+    page: Path,
+    *,
+    limits: Mapping[str, Any] | None,
+) -> None:
+    """Write `page` from the delivered files by stem, the mix, and what qc.json and provenance.json say of them.
+
+    limits: of the quality gates; None for none.
+    """
     found = read_json(quality)
+    found["warnings"] = gates.judge(found, limits)
     files = {**stems, MIX: mix}
     bitrate = bitrate_for(len(files), found["channels"])
-    tracks = [_track(name, path, found["frames"], found["rate"], bitrate) for name, path in files.items()]
+    tracks = [_track(name, path, found, bitrate) for name, path in files.items()]
     # Each stem carries the song's cover.
     cover = tags.read(next(iter(stems.values()))).cover
     write(page, found, read_json(provenance), tracks, reduced(cover) if cover else None)
 
 
-def _track(name: str, path: Path, frames: int, song_rate: int, bitrate: int) -> Track:
+def _track(name: str, path: Path, song: Mapping[str, Any], bitrate: int) -> Track:
     rate, channels, blocks = read(path)
-    recorder = Recorder(name, resampled_frames(frames, song_rate, rate), rate, channels, bitrate)
-    for block in Progress(frames / song_rate, name).of(blocks, rate):
-        recorder.add(block)
+    frames = resampled_frames(song["frames"], song["rate"], rate)
+    recorder = Recorder(name, frames, rate, channels, bitrate, song["rate"] / 2)
+    # The mix as loud as the stems, where these were all turned down.
+    gain = np.float32(song["gain"] if name == MIX else 1.0)
+    for block in Progress(song["frames"] / song["rate"], name).of(blocks, rate):
+        recorder.add(block * gain)
     return recorder.result()

@@ -1,6 +1,5 @@
 """Stage report: what was delivered, measured on the delivered files, and where it came from."""
 
-import logging
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -9,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from unbraid import gates
 from unbraid.audio.measure import Meter
 from unbraid.audio.read import read
+from unbraid.audio.resample import resampled_frames
 from unbraid.compare import Sources, residuals, scores
 from unbraid.files import read_json, write_json
+from unbraid.page import FILE as PAGE
 from unbraid.stages.merge import versions
 
 PROVENANCE = ("key", "model", "licence", "weights", "content", "created", "files", "versions")  # of a manifest
-log = logging.getLogger("unbraid")
-
 HAVE = ("rate", "channels", "frames", "codec")  # of what is said of a given stem
 
 
@@ -33,8 +31,6 @@ def report(
     provenance: Path,
     *,
     song: Mapping[str, Any],
-    qc: str,
-    limits: gates.Limits,
 ) -> None:
     """Write `quality` (qc.json) and `provenance` (provenance.json).
 
@@ -42,9 +38,10 @@ def report(
     haves: what was said of each stem that the user gave. references: true stems in the form of the mix, and
     what was said of each.
     song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources, and
-    path, sha256 and key of those that the user gave. qc: off, warn, or fail; limits: what makes it do so.
-    Raises: UnbraidError for `qc: fail` when a stem is beyond the limits.
+    path, sha256 and key of those that the user gave.
     """
+    # What it said is of files that are no more; where pages are made, its job comes after this.
+    (quality.parent / PAGE).unlink(missing_ok=True)
     expressions: Mapping[str, Sources] = song["expressions"]
     delivered = read_json(delivery)
     source = delivered["song"]
@@ -55,11 +52,13 @@ def report(
     seconds = _seconds(source, delivered, made, given)
     length = source["frames"] / source["rate"]
     total = sum(stage["seconds"] for stage in seconds.values() if not stage["reused"])
-    measured = {stem: _measured(path, delivered["clipped_by_delivery"][stem]) for stem, path in stems.items()}
-    whole = {stem: path for stem, path in stems.items() if gates.is_whole(source, measured[stem])}
+    measured = {stem: _measured(path, source, delivered["clipped_by_delivery"][stem]) for stem, path in stems.items()}
+    whole = {
+        stem: path for stem, path in stems.items() if measured[stem]["frames"] == measured[stem]["expected_frames"]
+    }
     true = {stem: audio for stem, (audio, _) in references.items() if stem in whole}
     told = [read_json(info) for _, info in references.values()]
-    found: dict[str, Any] = {
+    measurements = {
         "song": song["id"],
         "recipe": song["recipe"],
         "preset": song["preset"],
@@ -79,17 +78,14 @@ def report(
         "gain": delivered["gain"],
         "stems": measured,
         "have": {stem: {**origins[stem], **{name: one[name] for name in HAVE}} for stem, one in given.items()},
-        "mix": _measured(mix, 0),
+        "mix": _measured(mix, source, 0),
         "residuals": residuals(whole, mix, delivered["gain"], expressions, song["mix"], separations),
         "metrics": scores(whole, true, mix, delivered["gain"]),
         "notices": _notices(source, delivered, [*separations.values(), *given.values(), *told]),
         "seconds": seconds,
         "real_time_factor": round(length / total, 3) if total else None,
     }
-    found["warnings"] = [] if qc == "off" else gates.judge(found, limits)
-    for warning in found["warnings"]:
-        log.warning("%s: %s", song["id"], warning)
-    write_json(quality, found)
+    write_json(quality, measurements)
     write_json(
         provenance,
         {
@@ -114,8 +110,6 @@ def report(
             "versions": {**versions(), "python": platform.python_version(), "platform": platform.platform()},
         },
     )
-    if qc == "fail":
-        gates.fail(found["warnings"])
 
 
 def _origins(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,13 +125,21 @@ def _printable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _measured(path: Path, clipped: int) -> dict[str, Any]:
+def _measured(path: Path, song: Mapping[str, Any], clipped: int) -> dict[str, Any]:
     rate, channels, blocks = read(path)
     meter, frames = Meter(rate, channels), 0
     for block in blocks:
         meter.add(block)
         frames += len(block)
-    return {"frames": frames, "rate": rate, "channels": channels, **meter.result(), "clipped_by_delivery": clipped}
+    expected = resampled_frames(song["frames"], song["rate"], rate)
+    return {
+        "frames": frames,
+        "expected_frames": expected,
+        "rate": rate,
+        "channels": channels,
+        **meter.result(),
+        "clipped_by_delivery": clipped,
+    }
 
 
 def _seconds(

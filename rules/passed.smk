@@ -1,0 +1,20 @@
+# With `qc: fail` a song is done when it has passed its quality gates; what was delivered and measured stays in any case.
+rule passed:
+    input:
+        quality=quality_file("{song}"),
+    output:
+        f"{RESULTS}/{{song}}/passed.json",
+    log:
+        f"{LOGS}/passed/{{song}}/passed.log",
+    conda:
+        STACK
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        facts=lambda wildcards: song_facts(wildcards.song),
+        limits=settings.limits,
+    message:
+        "{wildcards.song}: quality gates"
+    script:
+        "../scripts/passed.py"
