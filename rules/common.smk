@@ -8,7 +8,7 @@ from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from unbraid import keys, shares, targets
+from unbraid import gates, keys, shares, targets
 from unbraid.audio import formats, stem_mp4
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry

@@ -113,7 +113,7 @@ def song_targets(song):
         *preview_files(song),
         quality_file(song),
         *([page_file(song)] if settings.pages else []),
-        *([f"{RESULTS}/{song}/passed.json"] if settings.qc == "fail" else []),
+        *([f"{RESULTS}/{song}/{gates.PASSED}"] if settings.qc == "fail" else []),
         f"{RESULTS}/{song}/provenance.json",
     ]
 

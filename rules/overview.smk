@@ -10,7 +10,7 @@ def shown(path, caption, category, **labels):
 
 def shown_of(song):
     # What lies there may be of another recipe than the next run's.
-    quality = summary.quality(Path(RESULTS) / song)
+    quality = summary.read(Path(quality_file(song)))
     if not quality:
         return []
     labels = {

@@ -14,8 +14,8 @@ rule page:
     resources:
         mem_mb=500,
     params:
-        # A run without pages may have delivered or measured anew: a page is made of the same as its song's report.
-        facts=lambda wildcards: song_facts(wildcards.song),
+        # A song that is measured anew loses its page (stages/report.py).
+        facts=told(lambda wildcards: song_facts(wildcards.song)),
         # A page tells of the limits that held when it was made.
         limits=told(lambda wildcards: settings.limits),
     message:

@@ -3,7 +3,7 @@ rule passed:
     input:
         quality=quality_file("{song}"),
     output:
-        f"{RESULTS}/{{song}}/passed.json",
+        f"{RESULTS}/{{song}}/{gates.PASSED}",
     log:
         f"{LOGS}/passed/{{song}}/passed.log",
     conda:
@@ -12,7 +12,7 @@ rule passed:
     resources:
         mem_mb=500,
     params:
-        facts=lambda wildcards: song_facts(wildcards.song),
+        song=told(lambda wildcards: wildcards.song),
         limits=settings.limits,
     message:
         "{wildcards.song}: quality gates"

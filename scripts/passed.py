@@ -6,5 +6,5 @@ from unbraid.job import job
 from unbraid.stages.passed import passed
 
 params = snakemake.params
-with job(snakemake.log[0], "passed", params.facts["id"], snakemake.config["log_level"]):
+with job(snakemake.log[0], "passed", params.song, snakemake.config["log_level"]):
     passed(Path(snakemake.input.quality), Path(snakemake.output[0]), limits=params.limits)

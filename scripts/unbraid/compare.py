@@ -60,7 +60,7 @@ def _sum(linears: Any) -> dict[Any, int]:
 
 def _residual(paths: list[Path], mix: Path, gain: float) -> dict[str, Any]:
     """Level of mix − Σ stems against the mix in dB, None when it is exactly zero (`exact` says so) or no number; and by how
-    many samples Σ stems comes late, None where either is silent."""
+    many samples Σ stems comes late, None where that cannot be told (see `unbraid.audio.lag`)."""
     energy = rest = 0.0
     lag = Lag()
     stems = [read(path) for path in sorted(paths)]

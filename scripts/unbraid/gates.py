@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+PASSED = "passed.json"
 Limits = Mapping[str, Any]
 """Of the configuration (`qc_…`). residual: dB. clipped, lag: samples. silence: share of a stem."""
 

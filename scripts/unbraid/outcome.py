@@ -24,7 +24,7 @@ def lines(folder: Path) -> list[str]:
         have = f" (yours: {quality['have'][stem]['path']})" if stem in quality["have"] else ""
         told.append(f"  {file}  {peak}{have}")
     for residual in quality["residuals"]:
-        level = "exactly 0" if residual["exact"] else f"{residual['residual_db']:.1f} dB"
+        level = "exactly 0" if residual["exact"] else _decibels(residual["residual_db"], 1)
         told.append(f"  mix − ({' + '.join(residual['stems'])}) = {level}")
     for stem, score in quality["metrics"].items():
         told.append(
@@ -33,8 +33,8 @@ def lines(folder: Path) -> list[str]:
     return told + [f"  note: {notice}" for notice in quality["notices"]]
 
 
-def _decibels(level: float | None) -> str:
-    return "no number" if level is None else f"{level:.2f} dB"
+def _decibels(level: float | None, places: int = 2) -> str:
+    return "no number" if level is None else f"{level:.{places}f} dB"
 
 
 if __name__ == "__main__":

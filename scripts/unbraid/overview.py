@@ -6,10 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from unbraid import gates
-from unbraid.files import read_json
 from unbraid.page import FILE as PAGE
 from unbraid.plan import Plan
-from unbraid.summary import Outcome
+from unbraid.summary import Outcome, read
 
 
 def rows(
@@ -24,7 +23,7 @@ def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path, limits: 
     folder = results / song
     # What lies there of a song that failed is of an earlier run, unless it failed for what was measured.
     stale = outcome is not None and outcome.status != "ok" and not outcome.measured
-    quality, provenance = ({}, {}) if stale else (_read(folder / "qc.json"), _read(folder / "provenance.json"))
+    quality, provenance = ({}, {}) if stale else _delivered(folder)
     tags = provenance.get("tags", {})
     sets = quality.get("residuals", [])
     levels = [one["residual_db"] for one in sets if one["residual_db"] is not None]
@@ -35,7 +34,7 @@ def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path, limits: 
         "title": tags.get("title", ""),
         "artist": tags.get("artist", ""),
         "status": outcome.status if outcome else "ok" if quality else "",
-        "audio_seconds": quality.get("audio_seconds", planned.mix.duration),
+        "audio_seconds": quality.get("audio_seconds", planned.mix.duration or None),
         "recipe": quality.get("recipe", planned.recipe.name),
         "preset": quality.get("preset", planned.preset),
         "models": quality.get("models", sorted({made.model.name for made in planned.separations.values()})),
@@ -46,9 +45,14 @@ def _row(plan: Plan, song: str, outcome: Outcome | None, results: Path, limits: 
     }
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _delivered(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of a song's stems; nothing where one of them was delivered later than they were measured."""
+    quality, provenance = read(folder / "qc.json"), read(folder / "provenance.json")
     try:
-        found: dict[str, Any] = read_json(file)
-    except (OSError, ValueError):
-        return {}
-    return found
+        measured = (folder / "qc.json").stat().st_mtime_ns
+        later = [
+            stem for stem in quality["stems"] if (folder / f"{stem}.{quality['format']}").stat().st_mtime_ns > measured
+        ]
+    except (OSError, LookupError):
+        return {}, {}
+    return ({}, {}) if later else (quality, provenance)

@@ -113,7 +113,7 @@ def compile_recipe(name: str, written: dict[str, Any], find_model: Callable[[str
     written_stems = _mapping(name, "stems", parts["stems"])
     stems = {stem: compiler.expand(expression, stem, ()) for stem, expression in written_stems.items()}
     for stem in stems:
-        if not re.fullmatch(NAME, stem):
+        if not re.fullmatch(NAME, stem) or stem == "mix":
             raise _wrong(name, stem, "is not a name for a stem", NAMING)
     for step in steps:
         compiler.visit(step, ())

@@ -66,7 +66,7 @@ def song_id(name: str) -> str:
     replaced = re.sub(r"[^\w.\-/]+", "_", composed)
     parts = (part.lstrip("-._") for part in replaced.split("/"))
     # Results have files of these names beside and in the folders of songs.
-    return "/".join(f"{part}_" if part in TAKEN else part or "untitled" for part in parts)
+    return "/".join(f"{part}_" if part.casefold() in TAKEN else part or "untitled" for part in parts)
 
 
 def scan(folder: Path, skip: Iterable[Path] = ()) -> tuple[list[Song], list[Path]]:

@@ -88,7 +88,7 @@ def outcomes(
         audio = plan.songs[song].mix.duration
         # What lies there of a song that was not measured now may be of an earlier run.
         measured = ("report", song) in finished or ("passed", song) in failed
-        found = quality(results / song) if measured else {}
+        found = read(results / song / "qc.json") if measured else {}
         sdr = {stem: score["sdr"] for stem, score in found.get("metrics", {}).items()}
         warnings = gates.judge(found, limits)
         return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, measured, sdr, warnings, reason)
@@ -96,10 +96,10 @@ def outcomes(
     return [outcome(song) for song in expected]
 
 
-def quality(folder: Path) -> dict[str, Any]:
-    """What the qc.json of a song says; nothing where a run did not ask for it."""
+def read(file: Path) -> dict[str, Any]:
+    """What a report of a song says; nothing where it cannot be read, as when a run did not ask for it."""
     try:
-        found: dict[str, Any] = read_json(folder / "qc.json")
+        found: dict[str, Any] = read_json(file)
     except (OSError, ValueError):
         return {}
     return found

@@ -123,7 +123,6 @@ def deliver(folder: Path) -> None:
 
 def report(folder: Path) -> None:
     from unbraid.files import write_json
-    from unbraid.gates import Limits
     from unbraid.stages.report import report as stage
 
     stems = {stem: folder / "out" / f"{stem}.wav" for stem in ("copy", "rest")}
@@ -136,7 +135,6 @@ def report(folder: Path) -> None:
     stage(
         stems, folder / "mix.wav", folder / "delivery.json", {"same": folder / "manifest.json"}, {},
         {"copy": (folder / "mix.wav", folder / "true.json")}, folder / "qc.json", folder / "provenance.json", song=facts,
-        qc="warn", limits=Limits(residual=-10, clipped=0, silence=0.99, lag=0),
     )  # fmt: skip
 
 
@@ -144,7 +142,7 @@ def page(folder: Path) -> None:
     from unbraid.stages.page import page as stage
 
     stems = {stem: folder / "out" / f"{stem}.wav" for stem in ("copy", "rest")}
-    stage(stems, folder / "mix.wav", folder / "qc.json", folder / "provenance.json", folder / "index.html")
+    stage(stems, folder / "mix.wav", folder / "qc.json", folder / "provenance.json", folder / "index.html", limits=None)
 
 
 def stages(seconds: float, rate: int | None, scratch: Path) -> dict[str, float]:

@@ -28,6 +28,7 @@ def track(name: str, audio: Any, bitrate: int = 32_000, rate: int = RATE) -> Tra
 
 def measured(**other: Any) -> dict[str, Any]:
     return {
+        "frames": 48000, "expected_frames": 48000, "rate": RATE, "channels": 2, "nonfinite_samples": 0,
         "peak_dbfs": -3.25, "rms_dbfs": -20.5, "lufs": -18.04, "clipped_samples": 0, "silent_share": 0.125, "clipped_by_delivery": 0,
         **other,
     }  # fmt: skip
@@ -39,9 +40,9 @@ def quality(names: list[str], seconds: float, **other: Any) -> dict[str, Any]:
         "song": "my/song", "recipe": "stems", "preset": "balanced", "models": ["htdemucs"], "devices": ["cpu"], "engines": ["torch"],
         "arithmetics": ["float32"], "rate": RATE, "channels": 2, "audio_seconds": seconds, "format": "wav", "bit_depth": 24,
         "bitrate": None, "gain": 1.0, "stems": {name: measured() for name in names}, "have": {}, "mix": measured(),
-        "residuals": [{"stems": names, "residual_db": -31.26, "exact": False}] if names else [], "notices": [],
+        "residuals": [{"stems": names, "residual_db": -31.26, "exact": False, "lag": 0}] if names else [], "notices": [],
         "seconds": {"convert": {"seconds": 0.25, "reused": False}, "separate": {"seconds": 2.5, "reused": True}},
-        "real_time_factor": 2.0, **other,
+        "real_time_factor": 2.0, "metrics": {}, "warnings": [], **other,
     }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def test_a_jpeg_cover_is_taken_too():
     assert decoded(reduced(picture(640, 640, "mjpeg", "yuvj420p"))).shape == (SIDE, SIDE, 3)
 
 
-@pytest.mark.parametrize("content", [b"", b"no image at all", picture(64, 64)[:40]])
+@pytest.mark.parametrize("content", [b"", b"no image at all", picture(64, 64)[:40], b"\xff\xd8", b"\x89PNG"])
 def test_what_is_no_image_is_no_cover(content):
     assert reduced(content) is None
 
@@ -55,3 +55,9 @@ def test_what_is_no_image_is_no_cover(content):
 def test_a_huge_one_is_left_out(monkeypatch):
     monkeypatch.setattr(cover, "LARGEST", 64 * 64 - 1)
     assert reduced(picture(64, 64)) is None
+
+
+def test_a_playlist_by_an_image_s_name_opens_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private.png").write_bytes(picture(64, 64))
+    assert reduced(b"ffconcat version 1.0\nfile private.png\n") is None

@@ -1,5 +1,6 @@
 """What the list of songs says of each."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ STEM = {"nonfinite_samples": 0, "frames": 1, "expected_frames": 1, "clipped_by_d
 QUALITY = {
     "audio_seconds": 9.5,
     "models": ["htdemucs"],
-    "recipe": "other", "preset": "fast", "mix": {"silent_share": 0.0}, "stems": {"vocals": STEM},
+    "format": "wav", "recipe": "other", "preset": "fast", "mix": {"silent_share": 0.0}, "stems": {"vocals": STEM},
     "residuals": [
         {"stems": ["a"], "residual_db": level, "exact": level is None, "lag": 0} for level in (-110.2, -30.5, None)
     ],
@@ -32,6 +33,8 @@ def songs(tmp_path, monkeypatch):
 
 
 def deliver(song, folder, page=True, quality=QUALITY):
+    (folder / song).mkdir(exist_ok=True)
+    (folder / song / "vocals.wav").touch()
     write_json(folder / song / "qc.json", quality)
     write_json(folder / song / "provenance.json", {"tags": {"title": "A", "artist": "B"}})
     if page:
@@ -87,3 +90,18 @@ def test_a_residual_of_nothing_is_exact(songs, tmp_path):
     deliver("b", tmp_path, quality={**QUALITY, "residuals": QUALITY["residuals"][2:]})
     _, row, _ = overview.rows(plan, wanted, {}, tmp_path, LIMITS)
     assert row["residual_db"] == "exact"
+
+
+def test_stems_that_were_delivered_later_than_measured_are_not_told_of(songs, tmp_path):
+    plan, wanted = songs
+    deliver("b", tmp_path)
+    os.utime(tmp_path / "b/vocals.wav", ns=(2**62, 2**62))
+    _, row, _ = overview.rows(plan, wanted, {}, tmp_path, LIMITS)
+    assert (row["status"], row["page"], row["residual_db"]) == ("", None, None)
+
+
+def test_a_song_that_cannot_be_read_has_no_length(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, plan, wanted = plan_of(tmp_path, {"bad": None}, recipe="identity")
+    (row,) = overview.rows(plan, wanted, {}, tmp_path, LIMITS)
+    assert row["audio_seconds"] is None

@@ -59,7 +59,7 @@ def test_a_page_says_what_was_measured_and_recorded(tmp_path, tracks):
         },
         "residuals": [
             {"stems": ["vocals", "drums"], "residual_db": -31.26, "exact": False, "lag": 3},
-            {"stems": ["copy"], "residual_db": None, "exact": True},
+            {"stems": ["copy"], "residual_db": None, "exact": True, "lag": None},
         ],
         "stems": {"vocals": measured(clipped_samples=17, nonfinite_samples=5), "drums": measured(peak_dbfs=None, lufs=None)},
         "gain": 0.5,
@@ -144,7 +144,9 @@ def test_the_most_stems_that_add_up_play_at_first():
 
 
 def test_tracks_that_the_others_hold_start_muted(tmp_path, tracks):
-    page = written(tmp_path, tracks, said={"residuals": [{"stems": ["vocals"], "residual_db": None, "exact": True}]})
+    page = written(
+        tmp_path, tracks, said={"residuals": [{"stems": ["vocals"], "residual_db": None, "exact": True, "lag": 0}]}
+    )
     found = re.findall(r'class="mute" aria-pressed="(\w+)" aria-label="Mute (\w+)"', page)
     assert found == [("true", "mix"), ("false", "vocals"), ("true", "drums")]
 

@@ -74,7 +74,7 @@ def folder(tmp_path_factory):
     """tones: a tone for each track, with a mix and a stem that the others hold. places: a chirp beside its opposite."""
     folder = tmp_path_factory.mktemp("pages")
     tones = [track(name, tone(frequency, SECONDS)) for name, frequency in TONES.items()]
-    whole = [{"stems": ["vocals", "drums", "bass"], "residual_db": -30.0, "exact": False}]
+    whole = [{"stems": ["vocals", "drums", "bass"], "residual_db": -30.0, "exact": False, "lag": 0}]
     page_file(folder / "tones", tones, residuals=whole)
     sweep, opposite = chirp(SECONDS), music(SECONDS * RATE, RATE)
     places = [track("chirp", sweep), track("music", opposite, 64_000), track("opposite", -opposite, 64_000)]

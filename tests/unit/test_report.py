@@ -45,8 +45,6 @@ def reported(
     clipped=None,
     haves=(),
     references=(),
-    qc="warn",
-    limits=LIMITS,
 ):
     """Run the stage on these stems ([frames, channels] by name); returns qc.json and provenance.json."""
     for name, audio in {**stems, "mix": mix}.items():
@@ -263,9 +261,11 @@ def test_a_gain_of_all_stems_is_no_error_of_theirs(tmp_path, fresh):
 
 
 def test_what_a_page_said_of_earlier_stems_goes(tmp_path, fresh):
-    (tmp_path / "index.html").write_text("old")
+    old = [tmp_path / name for name in ("index.html", "passed.json")]
+    for file in old:
+        file.write_text("old")
     reported(tmp_path, STEMS, EXPRESSIONS, fresh, mix=MIX)
-    assert not (tmp_path / "index.html").exists()
+    assert not any(file.exists() for file in old)
 
 
 def test_stems_within_their_limits_are_not_warned_of(tmp_path, fresh):

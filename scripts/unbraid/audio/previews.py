@@ -22,7 +22,7 @@ _EFFORT = 3
 
 
 def bitrate_for(tracks: int, channels: int) -> int:
-    """Bits a second of each track, so that the page of a song of 4 minutes stays below 8 MB."""
+    """Bits a second of each track, so that the page of a song of 4 minutes and up to ten tracks stays below 8 MB."""
     stereo = min(_MOST, max(_LEAST, _BUDGET // max(1, tracks)))
     return stereo * channels // 2
 

@@ -1,26 +1,31 @@
 """A cover small enough for a page: covers may be of any size, and some are larger than all previews."""
 
-import io
 from fractions import Fraction
 from typing import Any
 
+KINDS = {b"\x89PNG": "png", b"\xff\xd8": "mjpeg"}
 LARGEST = 25_000_000  # pixels, which a job's memory holds while they are reduced
 SIDE = 480  # pixels, of the longer side at the most
 QUALITY = "4"  # of ffmpeg's JPEG, 2 being the best
 
 
 def reduced(cover: bytes) -> bytes | None:
-    """An image file's content as a JPEG file's; None for what is no image that ffmpeg's libraries read, and for a huge one."""
+    """An image file's content as a JPEG file's; None for what is neither JPEG nor PNG, is damaged, or huge."""
     import av
 
-    try:
-        with av.open(io.BytesIO(cover), "r") as image:
-            found = image.streams.video[0]
-            if found.width * found.height > LARGEST:
-                return None
-            picture: Any = next(image.decode(video=0))
-    except (av.FFmpegError, StopIteration, IndexError):
+    # By its first bytes and without a container: a playlist by an image's name could ask for other files.
+    codec = next((name for start, name in KINDS.items() if cover.startswith(start)), None)
+    if codec is None:
         return None
+    decoder: Any = av.CodecContext.create(codec, "r")
+    decoder.options = {"max_pixels": str(LARGEST)}
+    try:
+        pictures = [*decoder.decode(av.Packet(cover)), *decoder.decode(None)]
+    except av.FFmpegError:
+        return None
+    if not pictures:
+        return None
+    picture = pictures[0]
     scale = min(1.0, SIDE / max(picture.width, picture.height))
     size = {side: max(1, round(getattr(picture, side) * scale)) for side in ("width", "height")}
     encoder: Any = av.CodecContext.create("mjpeg", "w")

@@ -74,7 +74,7 @@ def write(
         heard=heard,
         data={"seconds": total, "heard": heard, "chunk": CHUNK, "lead": LEAD},
         ticks=_ticks(total),
-        pitches=_pitches(quality["rate"]),
+        pitches=_pitches(highest(quality)),
         metrics=METRICS,
         made_of={stem: _formula(terms, provenance) for stem, terms in provenance["stems"].items()},
     )
@@ -101,9 +101,14 @@ def _ticks(total: float) -> list[tuple[str, str]]:
     return [(f"{100 * number * step / total:.3f}%", render.clock(number * step)) for number in range(count)]
 
 
-def _pitches(rate: int) -> list[tuple[str, str]]:
+def highest(quality: Mapping[str, Any]) -> float:
+    """In Hz, the top of all spectrograms of a page: what each of the tracks can hold."""
+    rates = [quality["rate"], *(stem["rate"] for stem in quality["stems"].values())]
+    return min(HIGHEST, float(min(rates)) / 2)
+
+
+def _pitches(top: float) -> list[tuple[str, str]]:
     """(place, frequency) of the marks on a spectrogram."""
-    top = min(HIGHEST, rate / 2)
     return [
         (f"{100 - 100 * math.log(pitch / LOWEST) / math.log(top / LOWEST):.1f}%", name)
         for pitch, name in PITCHES.items()

@@ -13,7 +13,7 @@ from unbraid.audio.read import read
 from unbraid.audio.resample import resampled_frames
 from unbraid.files import read_json
 from unbraid.page.cover import reduced
-from unbraid.page.song import MIX, Track, write
+from unbraid.page.song import MIX, Track, highest, write
 from unbraid.page.track import Recorder
 from unbraid.progress import Progress
 
@@ -44,7 +44,7 @@ def page(
 def _track(name: str, path: Path, song: Mapping[str, Any], bitrate: int) -> Track:
     rate, channels, blocks = read(path)
     frames = resampled_frames(song["frames"], song["rate"], rate)
-    recorder = Recorder(name, frames, rate, channels, bitrate, song["rate"] / 2)
+    recorder = Recorder(name, frames, rate, channels, bitrate, highest(song))
     # The mix as loud as the stems, where these were all turned down.
     gain = np.float32(song["gain"] if name == MIX else 1.0)
     for block in Progress(song["frames"] / song["rate"], name).of(blocks, rate):

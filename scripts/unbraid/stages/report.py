@@ -13,6 +13,7 @@ from unbraid.audio.read import read
 from unbraid.audio.resample import resampled_frames
 from unbraid.compare import Sources, residuals, scores
 from unbraid.files import read_json, write_json
+from unbraid.gates import PASSED
 from unbraid.page import FILE as PAGE
 from unbraid.stages.merge import versions
 
@@ -40,8 +41,9 @@ def report(
     song: what the plan knows: id, path, recipe, preset, the mix's key and what went into it, each stem's sources, and
     path, sha256 and key of those that the user gave.
     """
-    # What it said is of files that are no more; where pages are made, its job comes after this.
-    (quality.parent / PAGE).unlink(missing_ok=True)
+    # What these said is of files that are no more; where they are made, that comes after this.
+    for name in (PAGE, PASSED):
+        (quality.parent / name).unlink(missing_ok=True)
     expressions: Mapping[str, Sources] = song["expressions"]
     delivered = read_json(delivery)
     source = delivered["song"]
