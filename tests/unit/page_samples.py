@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from unbraid.audio.pictures import Spectrogram, Waveform
-from unbraid.audio.previews import Previews
+from unbraid.audio.previews import pieces
 from unbraid.page.song import Track
 
 RATE = 48000
@@ -20,10 +20,9 @@ def tone(frequency: float, seconds: float, amplitude: float = 0.2) -> Any:
 def track(name: str, audio: Any, bitrate: int = 32_000, rate: int = RATE) -> Track:
     frames, channels = audio.shape
     waveform, spectrogram = Waveform(frames, channels), Spectrogram(frames, rate)
-    previews = Previews(rate, channels, bitrate)
-    for part in (waveform, spectrogram, previews):
+    for part in (waveform, spectrogram):
         part.add(audio)
-    return Track(name, previews.result(), waveform.result(), spectrogram.png())
+    return Track(name, list(pieces([audio], rate, channels, bitrate)), waveform.result(), spectrogram.png())
 
 
 def measured(**other: Any) -> dict[str, Any]:

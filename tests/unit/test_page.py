@@ -101,7 +101,7 @@ def test_a_cover_is_shown(tmp_path, tracks, content):
 def test_a_page_says_that_it_holds_the_first_part_only(tmp_path, tracks):
     assert "holds the first" not in words(written(tmp_path, tracks))
     text = words(written(tmp_path, tracks, said={"audio_seconds": 4000.0}))
-    assert "The player holds the first 0:10 of 1:06:40." in text
+    assert "The player holds the first 30:00 of 1:06:40." in text
 
 
 def test_no_name_is_markup(tmp_path, tracks):

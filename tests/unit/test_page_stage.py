@@ -52,7 +52,7 @@ def test_the_mix_is_as_loud_as_the_stems_were_made(made, name, rate):
     tracks = made(name, rate)["tracks"]
     assert list(tracks) == ["vocals", "mix"]
     assert max(tracks["mix"].waveform[1]) == pytest.approx(max(tracks["vocals"].waveform[1]), abs=2)
-    assert [len(track.chunks) for track in tracks.values()] == [1, 1]
+    assert [len(list(track.chunks)) for track in tracks.values()] == [1, 1]
 
 
 def test_a_page_tells_of_gates_that_fire_and_has_the_cover(made):

@@ -8,16 +8,14 @@ import pytest
 
 from audio_samples import level, music
 from unbraid.audio import previews
-from unbraid.audio.previews import CHUNK, LEAD, RATE, TAIL, Previews, bitrate_for
+from unbraid.audio.previews import CHUNK, LEAD, RATE, TAIL, bitrate_for, pieces
 
 BLOCK = 65536
 
 
 def made(audio, rate=44100, bitrate=64_000, size=BLOCK):
-    track = Previews(rate, audio.shape[1], bitrate)
-    for at in range(0, len(audio), size):
-        track.add(audio[at : at + size])
-    return track.result()
+    blocks = (audio[at : at + size] for at in range(0, len(audio), size))
+    return list(pieces(blocks, rate, audio.shape[1], bitrate))
 
 
 def decoded(file):
@@ -89,11 +87,17 @@ def test_only_the_first_half_hour_is_taken(monkeypatch):
         assert files[0] == first[0]
 
 
-def test_memory_does_not_grow_with_the_length():
-    track = Previews(8000, 1, 24_000)
-    for _ in range(60):
-        track.add(tone(1, 8000, 1))
-        assert len(track._held) <= 8000 * (CHUNK + 2)
+def test_a_piece_is_made_as_soon_as_its_audio_is_there_so_that_no_memory_holds_a_track():
+    read = 0
+
+    def blocks():
+        nonlocal read
+        for _ in range(60):
+            read += 1
+            yield tone(1, 8000, 1)
+
+    for count, _ in enumerate(pieces(blocks(), 8000, 1, 24_000), start=1):
+        assert read <= min(CHUNK * count + 1, 60)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -27,58 +28,48 @@ def bitrate_for(tracks: int, channels: int) -> int:
     return stereo * channels // 2
 
 
-class Previews:
+def pieces(blocks: Iterable[Audio], rate: int, channels: int, bitrate: int) -> Iterator[bytes]:
     """Ogg Opus files of CHUNK seconds each, the last one shorter, with LEAD and TAIL around them; the same bytes every time.
 
-    rate: of the blocks, in Hz. bitrate: in bits a second. What is beyond full scale is clipped, what is no number is silence.
+    blocks: of the track, [any number of frames, channels], of which the first LONGEST seconds are taken. rate: theirs, in Hz.
+    bitrate: in bits a second. What is beyond full scale is clipped, what is no number is silence.
     """
+    lead, tail, size = round(LEAD * rate), round(TAIL * rate), CHUNK * rate
+    left = LONGEST // CHUNK
 
-    def __init__(self, rate: int, channels: int, bitrate: int):
-        self._rate, self._channels, self._bitrate = rate, channels, bitrate
-        self._lead, self._tail = round(LEAD * rate), round(TAIL * rate)
-        self._held = self._silence(self._lead)
-        self._made: list[bytes] = []
+    def silence(frames: int) -> Audio:
+        return np.zeros((frames, channels), dtype=np.float32)
 
-    def add(self, block: Audio) -> None:
-        """block: [any number of frames, channels]."""
-        if self._full():
-            return
-        self._held = np.concatenate([self._held, block])
-        while len(self._held) >= self._lead + CHUNK * self._rate + self._tail and not self._full():
-            self._make()
+    held = silence(lead)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) >= lead + size + tail:
+            yield _encoded(held[: lead + size + tail], rate, bitrate)
+            held = held[size:]  # the lead-in of the next one is the end of this one
+            left -= 1
+            if not left:
+                return
+    held = np.concatenate([held, silence(tail)])
+    while left and len(held) > lead + tail:
+        yield _encoded(held[: lead + size + tail], rate, bitrate)
+        held = held[size:]
+        left -= 1
 
-    def result(self) -> list[bytes]:
-        """The files, in their order; of nothing, none. To be asked for once, at the end."""
-        self._held = np.concatenate([self._held, self._silence(self._tail)])
-        while len(self._held) > self._lead + self._tail and not self._full():
-            self._make()
-        return self._made
 
-    def _full(self) -> bool:
-        return len(self._made) * CHUNK >= LONGEST
+def _encoded(audio: Audio, rate: int, bitrate: int) -> bytes:
+    import av
 
-    def _make(self) -> None:
-        size = CHUNK * self._rate
-        self._made.append(self._encoded(self._held[: self._lead + size + self._tail]))
-        self._held = self._held[size:]  # the lead-in of the next one is the end of this one
-
-    def _silence(self, frames: int) -> Audio:
-        return np.zeros((frames, self._channels), dtype=np.float32)
-
-    def _encoded(self, audio: Audio) -> bytes:
-        import av
-
-        known = np.clip(np.nan_to_num(audio), -1, 1)
-        frames = resampled_frames(len(known), self._rate, RATE)
-        samples = np.clip(np.concatenate(list(resample([known], self._rate, RATE, frames))), -1, 1)
-        file = io.BytesIO()
-        # Bit-exact: no random number of the stream.
-        with av.open(file, "w", format="ogg", options={"fflags": "+bitexact"}) as output:
-            # "lowdelay": never the coder for speech, which Opus would else use at such bitrates, and which does music harm.
-            options = {"compression_level": str(_EFFORT), "vbr": "constrained", "application": "lowdelay"}
-            stream = output.add_stream("libopus", rate=RATE, options=options)
-            stream.layout = LAYOUTS[self._channels]
-            stream.bit_rate = self._bitrate
-            output.mux(stream.encode(frame(samples, RATE, 0)))
-            output.mux(stream.encode(None))
-        return file.getvalue()
+    known = np.clip(np.nan_to_num(audio), -1, 1)
+    frames = resampled_frames(len(known), rate, RATE)
+    samples = np.clip(np.concatenate(list(resample([known], rate, RATE, frames))), -1, 1)
+    file = io.BytesIO()
+    # Bit-exact: no random number of the stream.
+    with av.open(file, "w", format="ogg", options={"fflags": "+bitexact"}) as output:
+        # "lowdelay": never the coder for speech, which Opus would else use at such bitrates, and which does music harm.
+        options = {"compression_level": str(_EFFORT), "vbr": "constrained", "application": "lowdelay"}
+        stream = output.add_stream("libopus", rate=RATE, options=options)
+        stream.layout = LAYOUTS[audio.shape[1]]
+        stream.bit_rate = bitrate
+        output.mux(stream.encode(frame(samples, RATE, 0)))
+        output.mux(stream.encode(None))
+    return file.getvalue()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unbraid.audio.pictures import HIGHEST, LOWEST
-from unbraid.audio.previews import CHUNK, LEAD
+from unbraid.audio.previews import CHUNK, LEAD, LONGEST
 from unbraid.page import render
 
 MIX = "mix"
@@ -21,10 +21,10 @@ PITCHES = {100: "100", 1000: "1k", 10_000: "10k"}  # Hz, marked on spectrograms
 
 @dataclass(frozen=True)
 class Track:
-    """chunks: of `audio.previews`. waveform, spectrogram: of `audio.pictures`. The song itself is the track `mix`."""
+    """chunks: of `audio.previews`, asked for once. waveform, spectrogram: of `audio.pictures`. The song itself is the track `mix`."""
 
     name: str
-    chunks: list[bytes]
+    chunks: Iterable[bytes]
     waveform: tuple[list[int], list[int]]
     spectrogram: bytes
 
@@ -41,7 +41,7 @@ def write(
     The previews may hold less than the song; the page says so then.
     """
     total = quality["audio_seconds"]
-    heard = min(total, CHUNK * max((len(track.chunks) for track in tracks), default=0))
+    heard = min(total, LONGEST) if tracks else 0
     playing = first_heard([track.name for track in tracks], quality["residuals"])
     reach = max((abs(level) for track in tracks for side in track.waveform for level in side), default=0)
     tones = itertools.cycle(range(TONES))

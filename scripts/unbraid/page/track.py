@@ -1,26 +1,30 @@
-"""What a page has of one track, made while the track is read once."""
+"""What a page has of one track."""
+
+from collections.abc import Callable, Iterable
 
 from unbraid.audio.pictures import Spectrogram, Waveform
-from unbraid.audio.previews import Previews
+from unbraid.audio.previews import pieces
 from unbraid.audio.wav import Audio
 from unbraid.page.song import Track
 
 
-class Recorder:
-    """Takes blocks [frames, channels] of a track of `frames` frames in all.
+def track(
+    name: str,
+    read: Callable[[], Iterable[Audio]],
+    *,
+    frames: int,
+    rate: int,
+    channels: int,
+    bitrate: int,
+    top: float,
+) -> Track:
+    """The pictures of a track, and its previews, which are only made when they are written, so that no memory holds them.
 
-    bitrate: of the preview, in bits a second. top: in Hz, of the spectrogram at the most; all tracks of a page have one axis.
+    read: begins its blocks [frames, channels] anew; `frames` frames in all. bitrate: of the preview, in bits a second.
+    top: in Hz, of the spectrogram at the most; all tracks of a page have one axis.
     """
-
-    def __init__(self, name: str, frames: int, rate: int, channels: int, bitrate: int, top: float):
-        self._name = name
-        self._previews = Previews(rate, channels, bitrate)
-        self._waveform = Waveform(frames, channels)
-        self._spectrogram = Spectrogram(frames, rate, top)
-
-    def add(self, block: Audio) -> None:
-        for one in (self._previews, self._waveform, self._spectrogram):
-            one.add(block)
-
-    def result(self) -> Track:
-        return Track(self._name, self._previews.result(), self._waveform.result(), self._spectrogram.png())
+    waveform, spectrogram = Waveform(frames, channels), Spectrogram(frames, rate, top)
+    for block in read():
+        waveform.add(block)
+        spectrogram.add(block)
+    return Track(name, pieces(read(), rate, channels, bitrate), waveform.result(), spectrogram.png())

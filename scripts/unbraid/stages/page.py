@@ -1,6 +1,6 @@
 """Stage page: a song's stems to hear and to see, in one file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ from unbraid.audio import tags
 from unbraid.audio.previews import bitrate_for
 from unbraid.audio.read import read
 from unbraid.audio.resample import resampled_frames
+from unbraid.audio.wav import Audio
 from unbraid.files import read_json
 from unbraid.page.cover import reduced
 from unbraid.page.song import MIX, Track, highest, write
-from unbraid.page.track import Recorder
-from unbraid.progress import Progress
+from unbraid.page.track import track
 
 
 def page(
@@ -42,11 +42,13 @@ def page(
 
 
 def _track(name: str, path: Path, song: Mapping[str, Any], bitrate: int) -> Track:
-    rate, channels, blocks = read(path)
+    rate, channels, _ = read(path)
     frames = resampled_frames(song["frames"], song["rate"], rate)
-    recorder = Recorder(name, frames, rate, channels, bitrate, highest(song))
     # The mix as loud as the stems, where these were all turned down.
     gain = np.float32(song["gain"] if name == MIX else 1.0)
-    for block in Progress(song["frames"] / song["rate"], name).of(blocks, rate):
-        recorder.add(block * gain)
-    return recorder.result()
+
+    def blocks() -> Iterator[Audio]:
+        _, _, found = read(path)
+        return (block * gain for block in found)
+
+    return track(name, blocks, frames=frames, rate=rate, channels=channels, bitrate=bitrate, top=highest(song))
