@@ -85,7 +85,7 @@ def test_a_spectrogram_shows_when_something_sounds():
     assert picture[round(0.55 * columns) :].min() > 300
 
 
-@pytest.mark.parametrize(("seconds", "columns"), [(0.01, 1), (4, 172), (60, 1000)])
+@pytest.mark.parametrize(("seconds", "columns"), [(0.01, 1), (4, 172), (60, 600)])
 def test_a_short_track_has_as_many_columns_as_there_is_to_see_and_a_long_one_as_many_as_asked_for(seconds, columns):
     frames = round(seconds * 44100)
     assert seen(fed(Spectrogram(frames, 44100), sine(440, seconds)).png()).shape[1] == columns

@@ -17,7 +17,7 @@ COLOURS = 64  # steps of 1.1 dB: fewer than an eye tells apart beside each other
 # matplotlib's "magma" in nine points: equal steps in level are equal steps in brightness.
 MAGMA = "000004 1c1044 4f127b 812581 b5367a e55064 fb8761 fec287 fcfdbf"
 
-_WINDOWS = 3  # at most, for each column; where a column is long, it is a sample of what sounds there
+_WINDOWS = 2  # at most, for each column; where a column is long, it is a sample of what sounds there
 _AT_ONCE = 64  # windows transformed together, which bounds the memory
 
 
@@ -62,7 +62,7 @@ class Spectrogram:
     frames: of the whole track. rate, top: in Hz. columns: at the most.
     """
 
-    def __init__(self, frames: int, rate: int, top: float = HIGHEST, columns: int = 1000, rows: int = 128):
+    def __init__(self, frames: int, rate: int, top: float = HIGHEST, columns: int = 600, rows: int = 128):
         self._size = 2 ** max(6, round(np.log2(rate * 0.09)))  # of a window: 4096 at 44.1 kHz
         hop = self._size // 4
         # Of a short track no more than there is to see.
