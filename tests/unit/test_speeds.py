@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from unbraid import speeds
+from planned_songs import plan_of
+from unbraid import speeds, workload
 from unbraid.speeds import Speeds
 
 HOME = Path(__file__).parents[2]
@@ -136,3 +137,9 @@ def test_what_ships_is_whole():
     assert {"convert", "segment", "separate", "merge", "deliver", "report", "load", "run"} <= {
         one["stage"] for one in found
     }
+
+
+def test_the_shipped_speeds_know_every_stage_of_the_default_recipe_so_that_a_first_plan_has_an_estimate(tmp_path):
+    _, plan, wanted = plan_of(tmp_path, {"a": 1}, recipe="stems")
+    known = {one["stage"] for one in speeds.read(HOME / "config" / speeds.SHIPPED)}
+    assert {stage for stage, _ in workload.planned(plan, wanted, ())} <= known
