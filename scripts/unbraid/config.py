@@ -107,8 +107,8 @@ class Config(BaseModel):
     )
     qc: Annotated[Literal["off", "warn", "fail"], BeforeValidator(_off)] = Field(
         "warn",
-        description="what stems beyond the limits below do, or of a wrong length or with samples that are no numbers: off"
-        " (nothing), warn, or fail the song (its stems stay delivered)",
+        description="what comes of stems beyond these limits, of a wrong length, or with samples that are no numbers: off"
+        " (nothing), warn, or fail (the song; its stems, measurements and page stay)",
     )
     qc_residual: float = Field(
         -10.0,
