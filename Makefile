@@ -35,7 +35,7 @@ envs: $(VENV)/.installed-dev
 	$(BIN)/python tests/envs/resolve.py
 
 # Measurements, a table each; docs/benchmarks.md tells how long each takes. `make bench BENCH=--write` puts them there.
-BENCHES := bench-planning bench-song bench-batch bench-added bench-memory bench-quality bench-stages bench-chunk bench-estimate
+BENCHES := bench-planning bench-song bench-batch bench-added bench-memory bench-quality bench-stages bench-chunk bench-estimate bench-page
 .PHONY: $(BENCHES) bench-gpu peers
 bench: $(BENCHES)
 
@@ -60,6 +60,9 @@ bench-chunk: $(VENV)/.installed-dev
 
 bench-estimate: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/estimate.py $(BENCH)
+
+bench-page: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/page.py $(BENCH)
 
 bench-gpu: $(VENV)/.installed-dev $(PEERS)/.installed
 	$(BIN)/python tests/bench/speed.py song --device cuda $(BENCH)
