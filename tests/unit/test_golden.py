@@ -59,7 +59,7 @@ def test_have(tmp_path):
     _source, info = write_mix(tmp_path, sines(17_640, 44100), 44100)
     have(
         tmp_path / "s.wav", info, tmp_path / "h.wav", tmp_path / "h.json",
-        digest=sha256(tmp_path / "s.wav"), start=0.1, end=0.5, seconds=0.625,
+        digest=sha256(tmp_path / "s.wav"), column="have", start=0.1, end=0.5, seconds=0.625,
     )  # fmt: skip
     check("have", soundfile.read(tmp_path / "h.wav", dtype="float32")[0])
 
