@@ -210,6 +210,8 @@ def account():
             speeds.note(SPEEDS, lines)
     except OSError as error:
         logger.warning(f"What the run took cannot be written down: {error}")
+    if not settings.pages:
+        return
     try:
         songs_page.write(Path(INDEX), songs_shown(found))
     except OSError as error:
