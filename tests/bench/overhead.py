@@ -49,11 +49,11 @@ def own(folder: Path, songs: int) -> None:
 
 
 def finish(folder: Path, made: dict[str, list[str]]) -> None:
-    """Put the finished files in place, as empty ones: planning only looks whether they are there. made: by folder."""
+    """Put the finished files in place: planning looks whether they are there, and that a manifest can be read. made: by folder."""
     for place, names in made.items():
         (folder / place).mkdir(parents=True, exist_ok=True)
         for name in names:
-            (folder / place / name).touch()
+            (folder / place / name).write_text('{"stage": "merge"}' if name == MANIFEST else "")
 
 
 def finished(plan: Plan) -> dict[str, list[str]]:
