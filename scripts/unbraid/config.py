@@ -120,7 +120,9 @@ class Config(BaseModel):
         0.99, description="largest share of a stem that may be silent, when the song is not"
     )
     qc_lag: Annotated[int, Field(ge=0)] = Field(0, description="most samples by which stems may lag behind the mix")
-    pages: bool = Field(True, description="whether each song gets a page to hear and see its stems on, and a run a list of them")
+    pages: bool = Field(
+        True, description="whether each song gets a page to hear and see its stems on, and a run a list of them"
+    )
     names: Annotated[str, AfterValidator(naming.check)] = Field(
         "{artist} - {title} ({stem})",
         description=f"names of the files that the target `named` makes; `/` makes folders; of {', '.join(naming.FIELDS)}",

@@ -26,5 +26,17 @@ def test_the_document_has_a_place_for_every_table():
     document = (HOME / "docs/benchmarks.md").read_text(encoding="utf-8")
     places = re.findall(r"<!-- table: (.+) -->", document)
     assert len(places) == len(set(places)) == document.count("<!-- end -->")
-    made = {"song", "batch", "added", "song-cuda", "batch-cuda", "stages", "chunk", "planning", "quality", "estimate"}
+    made = {
+        "song",
+        "batch",
+        "added",
+        "song-cuda",
+        "batch-cuda",
+        "stages",
+        "chunk",
+        "planning",
+        "quality",
+        "estimate",
+        "page",
+    }
     assert set(places) == made | {"memory-network", "memory-peers", "memory-stages"}
