@@ -93,12 +93,7 @@ def files(written: str, recipe: Recipe) -> dict[str, str]:
                 f"The column `have` gives {path}, which lies where stems are delivered and would be replaced.",
                 remedy="Put it into a folder of its own.",
             )
-        if stem in found:
-            raise UnbraidError(
-                f"The column `have` gives two files for the stem {stem!r}: {found[stem]} and {path}.",
-                remedy="Leave out one of them.",
-            )
-        found[stem] = str(path)
+        _keep(found, HAVE, stem, path)
     return found
 
 
@@ -112,14 +107,8 @@ def references(written: str, recipe: Recipe) -> dict[str, str]:
     found: dict[str, str] = {}
     paths = _all("references", written)
     for path in paths:
-        if (stem := stems.get(path.stem.casefold())) is None:
-            continue
-        if stem in found:
-            raise UnbraidError(
-                f"The column `references` gives two files for the stem {stem!r}: {found[stem]} and {path}.",
-                remedy="Leave out one of them.",
-            )
-        found[stem] = str(path)
+        if stem := stems.get(path.stem.casefold()):
+            _keep(found, "references", stem, path)
     if not found:
         raise UnbraidError(
             f"The column `references` gives {', '.join(path.name for path in paths)}, and the recipe {recipe.name!r}"
@@ -137,6 +126,16 @@ def outputs(recipe: Recipe, found: Mapping[str, Have]) -> dict[Term, Have]:
         if stem in found and term.step and coefficient == 1 and not others:
             made.setdefault(term, found[stem])
     return made
+
+
+def _keep(found: dict[str, str], column: str, stem: str, path: Path) -> None:
+    """Raises: UnbraidError for a second file of a stem."""
+    if stem in found:
+        raise UnbraidError(
+            f"The column `{column}` gives two files for the stem {stem!r}: {found[stem]} and {path}.",
+            remedy="Leave out one of them.",
+        )
+    found[stem] = str(path)
 
 
 def _all(column: str, written: str) -> list[Path]:
