@@ -8,6 +8,7 @@ configfile: workflow.source_path("config/config.yaml")
 
 include: "rules/common.smk"
 include: "rules/files.smk"
+include: "rules/allocations.smk"
 include: "rules/forecast.smk"
 include: "rules/hooks.smk"
 include: "rules/model.smk"

@@ -131,6 +131,11 @@ def separate_input(wildcards):
 
 
 # Snakemake knows where jobs run, and with how many cores, only when it makes the DAG.
+def cores():
+    """Those that this run was given of this machine; where its jobs are sent elsewhere, those of each separation."""
+    return (workflow.local_exec and workflow.resource_settings.cores) or THREADS
+
+
 def share_of(wildcards):
     separation = plan.works[wildcards.key]
     segments = separation.segments
@@ -141,7 +146,7 @@ def share_of(wildcards):
         here=workflow.local_exec,
         warm=is_warm(separation.model),
         seconds=plan.mixes[segments.mix].duration / segments.count,
-        cores=workflow.cores or THREADS,
+        cores=cores(),
     )
 
 

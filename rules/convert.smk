@@ -8,11 +8,14 @@ rule convert:
         info=passing(f"{WORK}/mix/{{key}}/mix.json"),
     log:
         f"{LOGS}/convert/{{key}}.log",
+    group:
+        allocation()
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         song=told(lambda wildcards: plan.mixes[wildcards.key].song),
         path=told(lambda wildcards: plan.mixes[wildcards.key].path),

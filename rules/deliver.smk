@@ -15,11 +15,14 @@ for recipe_name, recipe_entry in plan.recipes.items():
             f"{LOGS}/deliver/{{song}}/{{format}}.{recipe_name}.log",
         wildcard_constraints:
             song=songs_of(recipe_name),
+        group:
+            allocation(results)
         conda:
             STACK
         threads: 1
         resources:
-            mem_mb=500,
+            mem_mb=memory(500),
+            runtime=minutes,
         params:
             # Where they are may change; what they are made of decides whether to deliver again.
             expressions=lambda wildcards: plan.songs[wildcards.song].expressions,

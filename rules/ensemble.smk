@@ -13,11 +13,14 @@ rule ensemble:
             list(plan.ensembles),
             keys.pattern("ensemble"),
         ),
+    group:
+        allocation()
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         song=told(lambda wildcards: plan.ensembles[wildcards.key].song),
         members=told(lambda wildcards: member_files(wildcards.key)),

@@ -27,7 +27,7 @@ expectation = {"begun": time.time(), "jobs": [], "expected": {}, "wall": None}
 
 def machine():
     return forecast.Machine(
-        cores=workflow.cores or THREADS,
+        cores=cores(),
         here=workflow.local_exec,
         device=settings.device,
     )

@@ -7,11 +7,14 @@ rule have:
         info=passing(f"{WORK}/have/{{key}}/have.json"),
     log:
         f"{LOGS}/have/{{key}}.log",
+    group:
+        allocation()
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         song=told(lambda wildcards: plan.haves[wildcards.key].song),
         path=told(lambda wildcards: plan.haves[wildcards.key].path),

@@ -20,11 +20,14 @@ for model_name, model_entry in plan.models.items():
             f"{LOGS}/merge/{{key}}.log",
         wildcard_constraints:
             key=keys.only(missing, model_keys, keys.pattern(model_name)),
+        group:
+            allocation()
         conda:
             STACK
         threads: 1
         resources:
-            mem_mb=500,
+            mem_mb=memory(500),
+            runtime=minutes,
         params:
             song=told(lambda wildcards: plan.separations[wildcards.key].segments.song),
             task=told(merge_task),

@@ -1,3 +1,9 @@
+# On the machine that Snakemake runs on: the nodes of a cluster often reach no network.
+localrules:
+    model,
+    models_list,
+
+
 rule model:
     output:
         f"{settings.models}/{{model}}/model.json",

@@ -1,3 +1,7 @@
+localrules:
+    named,
+
+
 # The delivered files once more, in one folder, by names made from the songs' tags. No song's id has a space.
 rule named:
     input:

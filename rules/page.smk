@@ -8,11 +8,14 @@ rule page:
         page=page_file("{song}"),
     log:
         f"{LOGS}/page/{{song}}/page.log",
+    group:
+        allocation(results)
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         # A song that is measured anew loses its page (stages/report.py).
         facts=told(lambda wildcards: song_facts(wildcards.song)),

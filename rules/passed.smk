@@ -6,11 +6,14 @@ rule passed:
         f"{RESULTS}/{{song}}/{gates.PASSED}",
     log:
         f"{LOGS}/passed/{{song}}/passed.log",
+    group:
+        allocation(results)
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         song=told(lambda wildcards: wildcards.song),
         limits=settings.limits,

@@ -26,11 +26,14 @@ for model_name, model_entry in plan.models.items():
             ),
         # Before other work, since someone waits to hear it.
         priority: 10
+        group:
+            allocation(preview_segments)
         conda:
             STACK
         threads: 1
         resources:
-            mem_mb=500,
+            mem_mb=memory(500),
+            runtime=minutes,
         message:
             "{wildcards.song}: segment {wildcards.part} of step {wildcards.step} can be heard"
         script:

@@ -13,7 +13,8 @@ rule prompt:
         gpu=lambda wildcards: int(
             shares.uses_gpu(settings.device, here=workflow.local_exec)
         ),
-        mem_mb=4000,
+        mem_mb=memory(4000),
+        runtime=allocations.MINUTES * 10,
     params:
         task=told(prompt_task),
     message:

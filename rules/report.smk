@@ -6,11 +6,14 @@ rule report:
         provenance=f"{RESULTS}/{{song}}/provenance.json",
     log:
         f"{LOGS}/report/{{song}}/report.log",
+    group:
+        allocation(results)
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         facts=lambda wildcards: song_facts(wildcards.song),
         manifests=told(lambda wildcards: manifest_files(wildcards.song)),

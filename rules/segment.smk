@@ -7,11 +7,14 @@ rule segment:
         info=passing(f"{WORK}/segments/{{key}}/segments.json"),
     log:
         f"{LOGS}/segment/{{key}}.log",
+    group:
+        allocation()
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
+        runtime=minutes,
     params:
         song=told(lambda wildcards: plan.segments[wildcards.key].song),
         sources=told(lambda wildcards: linear(plan.segments[wildcards.key].sources)),

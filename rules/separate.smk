@@ -8,13 +8,16 @@ rule separate:
         report=passing(f"{WORK}/separated/{{key}}/{{part}}.json"),
     log:
         f"{LOGS}/separate/{{key}}/{{part}}.log",
+    group:
+        allocation(separate_segments)
     conda:
         lambda wildcards: stack_of(plan.works[wildcards.key])
     threads: lambda wildcards: share_of(wildcards).cores
     resources:
         gpu=lambda wildcards: share_of(wildcards).gpu,
         machine_percent=lambda wildcards: share_of(wildcards).percent,
-        mem_mb=shares.MEMORY,
+        mem_mb=memory(shares.MEMORY),
+        runtime=network_minutes,
     params:
         task=told(separate_task),
         song=told(lambda wildcards: plan.works[wildcards.key].segments.song),

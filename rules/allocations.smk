@@ -1,0 +1,75 @@
+# What a cluster is told of a job: the others with which it shares an allocation, and what it may take. No rules here.
+from unbraid import allocations
+
+MIX_OF = {key: key for key in plan.mixes}
+MIX_OF |= {key: made.mix for key, made in plan.segments.items()}
+MIX_OF |= {key: made.mix for key, made in plan.haves.items()}
+MIX_OF |= {key: made.mix for key, made in plan.ensembles.items()}
+MIX_OF |= {key: made.segments.mix for key, made in plan.works.items()}
+MIX_OF |= {key: made.segments.mix for key, made in plan.separations.items()}
+
+# Songs in several segments, each of which is long enough for an allocation of its own, on whatever node.
+SPLIT = {made.segments.mix for made in plan.works.values() if made.segments.count > 1}
+
+
+def mix_of(wildcards):
+    """Of a job that has a key or a song."""
+    if key := wildcards.get("key"):
+        return MIX_OF[key]
+    return plan.songs[wildcards.song].mix.key
+
+
+def allocation(split=lambda wildcards: None):
+    """The group of a job: all jobs of a song are one allocation, with one warm network, unless its segments are spread over
+    nodes; `split` tells which it is then.
+
+    None where jobs run on this machine, which has no allocations: groups would cost Snakemake time for nothing.
+    """
+
+    def group(wildcards):
+        if workflow.local_exec:
+            return None
+        return split(wildcards) if mix_of(wildcards) in SPLIT else "song"
+
+    return group
+
+
+def segments_of(made):
+    """Several segments may share an allocation (`--group-components segments=4`), but not with those that wait for them."""
+    return (
+        "segments"
+        if all(source.is_mix for source in made.segments.sources)
+        else "chained"
+    )
+
+
+def separate_segments(wildcards):
+    return segments_of(plan.works[wildcards.key])
+
+
+def preview_segments(wildcards):
+    return segments_of(plan.songs[wildcards.song].separations[wildcards.step])
+
+
+def results(wildcards):
+    return "results"
+
+
+def memory(mb):
+    """A job that had too little is tried again with more."""
+    return lambda wildcards, attempt: mb * attempt
+
+
+def minutes(wildcards, attempt):
+    """Of a stage around the network."""
+    return allocations.around(plan.mixes[mix_of(wildcards)].duration, attempt)
+
+
+def network_minutes(wildcards, attempt):
+    made = plan.works[wildcards.key]
+    return allocations.network(
+        plan.mixes[made.segments.mix].duration / made.segments.count,
+        attempt,
+        gpu=share_of(wildcards).gpu > 0,
+        slow=previewed(made.model),
+    )
