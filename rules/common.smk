@@ -1,5 +1,6 @@
 # Builds the plan, and the functions through which rules look things up in it; where files are is in files.smk. No rules here.
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -136,8 +137,9 @@ def cores():
     return (workflow.local_exec and workflow.resource_settings.cores) or THREADS
 
 
-def share_of(wildcards):
-    separation = plan.works[wildcards.key]
+@functools.cache
+def share_of_key(key):
+    separation = plan.works[key]
     segments = separation.segments
     return shares.share(
         separation.model.backend,
@@ -148,6 +150,10 @@ def share_of(wildcards):
         seconds=plan.mixes[segments.mix].duration / segments.count,
         cores=cores(),
     )
+
+
+def share_of(wildcards):
+    return share_of_key(wildcards.key)
 
 
 def separate_task(wildcards):

@@ -14,7 +14,7 @@ rule convert:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         song=told(lambda wildcards: plan.mixes[wildcards.key].song),

@@ -21,7 +21,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
             STACK
         threads: 1
         resources:
-            mem_mb=memory(500),
+            mem_mb=500,
             runtime=minutes,
         params:
             # Where they are may change; what they are made of decides whether to deliver again.

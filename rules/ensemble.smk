@@ -19,7 +19,7 @@ rule ensemble:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         song=told(lambda wildcards: plan.ensembles[wildcards.key].song),

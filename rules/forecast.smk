@@ -17,6 +17,7 @@ from unbraid import (
     workload,
 )
 from unbraid.files import read_json
+from unbraid.job import took
 from unbraid.page import songs as songs_page
 
 SUMMARY, INDEX = f"{RESULTS}/summary.tsv", f"{RESULTS}/{PAGE}"
@@ -147,7 +148,9 @@ def jobs_that_ran():
     for job in workflow.dag.finished_jobs:
         if found := job_of(job):
             noted = workflow.persistence.metadata(job.output[-1])
-            if noted and noted.starttime and noted.endtime:
+            if not workflow.local_exec:  # Snakemake knows only when it heard of the end
+                yield measured.Ran(found, 0.0, took(Path(job.log[0])) or 0.0)
+            elif noted and noted.starttime and noted.endtime:
                 seconds = noted.endtime - noted.starttime
                 yield measured.Ran(found, noted.starttime, seconds)
             else:  # --drop-metadata

@@ -13,7 +13,7 @@ rule have:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         song=told(lambda wildcards: plan.haves[wildcards.key].song),

@@ -26,7 +26,7 @@ for model_name, model_entry in plan.models.items():
             STACK
         threads: 1
         resources:
-            mem_mb=memory(500),
+            mem_mb=500,
             runtime=minutes,
         params:
             song=told(lambda wildcards: plan.separations[wildcards.key].segments.song),

@@ -14,7 +14,7 @@ rule page:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         # A song that is measured anew loses its page (stages/report.py).

@@ -12,7 +12,7 @@ rule passed:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         song=told(lambda wildcards: wildcards.song),

@@ -32,7 +32,7 @@ for model_name, model_entry in plan.models.items():
             STACK
         threads: 1
         resources:
-            mem_mb=memory(500),
+            mem_mb=500,
             runtime=minutes,
         message:
             "{wildcards.song}: segment {wildcards.part} of step {wildcards.step} can be heard"

@@ -12,7 +12,7 @@ rule report:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         facts=lambda wildcards: song_facts(wildcards.song),

@@ -13,7 +13,7 @@ rule segment:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         song=told(lambda wildcards: plan.segments[wildcards.key].song),

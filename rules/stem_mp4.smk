@@ -10,7 +10,7 @@ rule stem_mp4:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
+        mem_mb=500,
         runtime=minutes,
     params:
         # Where they are may change; what they are made of decides whether to write the file again.

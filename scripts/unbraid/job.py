@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from unbraid.errors import UnbraidError
 
 log = logging.getLogger("unbraid")
 
+TOOK = "Done in %.3f s."
 
 @contextmanager
 def job(log_file: str, stage: str, song: str | None = None, level: str = "info") -> Iterator[None]:
@@ -28,8 +31,10 @@ def job(log_file: str, stage: str, song: str | None = None, level: str = "info")
     trace.unlink(missing_ok=True)
     _configure(path, level)
     signal.signal(signal.SIGTERM, _interrupt)
+    begun = time.monotonic()
     try:
         yield
+        log.info(TOOK, time.monotonic() - begun)
     except UnbraidError as error:
         error.stage = error.stage or stage
         error.song = error.song or song
@@ -46,6 +51,16 @@ def job(log_file: str, stage: str, song: str | None = None, level: str = "info")
 def trace_file(log_file: str) -> Path:
     """Where the traceback of a job goes."""
     return Path(f"{log_file}.traceback.txt")
+
+
+def took(log_file: Path) -> float | None:
+    """Seconds that a job took which ended well, by its log; None where that does not say."""
+    try:
+        text = log_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"Done in ([\d.]+) s\.\s*\Z", text)
+    return float(found[1]) if found else None
 
 
 def say(text: str) -> None:

@@ -1,0 +1,268 @@
+"""Promises of profiles/slurm, kept by a real SLURM: three nodes on this host, with GPUs that are none."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from slurm.cluster import Allocation, Cluster, Desk, held, of_jobs, wait, workers
+from unit.real_weights import fetched
+from workflow import flow
+
+CAN = sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("apt-get"))
+pytestmark = pytest.mark.skipif(not CAN, reason="a SLURM can be started only by root, with Debian's packages")
+SONGS = 12
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="unbraid-slurm-", dir="/tmp"))
+    found = Cluster(folder)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def whole(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster; afterwards all that a test broke is mended."""
+    yield cluster
+    cluster.heal()
+
+
+@dataclass
+class Seen:
+    """What was seen while a run went on. leases: node and GPU of each allocation's worker. shared: GPUs that two had at once."""
+
+    leases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    shared: set[tuple[str, str]] = field(default_factory=set)
+    torch: bool = False
+
+    def look(self, head: psutil.Process) -> None:
+        now: dict[tuple[str, str], str] = {}
+        for worker in workers():
+            try:
+                variables = worker.environ()
+            except psutil.Error:
+                continue
+            lease = variables["SLURMD_NODENAME"], variables["CUDA_VISIBLE_DEVICES"]
+            self.leases[variables["SLURM_JOB_ID"]] = lease
+            if now.setdefault(lease, variables["SLURM_JOB_ID"]) != variables["SLURM_JOB_ID"]:
+                self.shared.add(lease)
+        self.torch = self.torch or any("torch" in mapped.path for mapped in head.memory_maps())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Songs that were separated on the cluster. text: what the run said. local: what a run on this machine delivered."""
+
+    code: int
+    text: str
+    audio: dict[str, str]
+    local: dict[str, str]
+    allocations: list[Allocation]
+    seen: Seen
+
+
+def songs(desk: flow.Desk, count: int, seconds: float) -> None:
+    for number in range(count):
+        flow.write(desk.songs / f"song{number:02}.wav", flow.noise(seconds + number % 3, seed=number))
+
+
+@pytest.fixture(scope="module")
+def batch(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    """Short songs through HTDemucs' real weights, by a run on the cluster and one here, which knows nothing of the other."""
+    _, models = fetched("htdemucs")
+    config = {"recipe": "stems", "preset": "reference", "device": "auto", "models": models.parent}
+    here, there = flow.Desk(tmp_path_factory.mktemp("here")), Desk(tmp_path_factory.mktemp("there"))
+    for desk in (here, there):
+        songs(desk, SONGS, 2)
+    begun, seen, done = time.time(), Seen(), threading.Event()
+    with there.begun(**config) as process:
+        head = psutil.Process(process.pid)
+
+        def watch() -> None:
+            while not done.wait(0.3) and head.status() != psutil.STATUS_ZOMBIE:
+                seen.look(head)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            code = process.wait(timeout=900)
+        finally:
+            done.set()
+            watcher.join()
+    text = (there.path / "terminal.txt").read_text(errors="replace")
+    here.good(**{**config, "device": "cpu"})
+    return Batch(code, text, there.audio(), here.audio(), cluster.allocations(begun), seen)
+
+
+@pytest.mark.weights
+def test_a_batch_on_the_cluster_delivers_the_bytes_of_a_run_on_one_machine(batch: Batch) -> None:
+    assert batch.code == 0, batch.text
+    assert len(batch.audio) == 5 * SONGS
+    assert batch.audio == batch.local
+
+
+@pytest.mark.weights
+def test_a_song_takes_at_most_one_and_a_half_allocations(batch: Batch) -> None:
+    assert 0 < len(batch.allocations) <= 1.5 * SONGS
+    assert {one.state for one in batch.allocations} == {"COMPLETED"}
+    assert len({one.node for one in batch.allocations}) == 3
+
+
+@pytest.mark.weights
+def test_allocations_that_share_a_node_have_a_gpu_each(batch: Batch) -> None:
+    # Each allocation had a worker, and all GPUs of all nodes were used.
+    assert set(batch.seen.leases) == {one.job for one in batch.allocations}
+    assert len(set(batch.seen.leases.values())) == 6
+    assert not batch.seen.shared
+
+
+@pytest.mark.weights
+def test_the_machine_that_submits_never_loads_torch(batch: Batch) -> None:
+    assert batch.seen.leases and not batch.seen.torch
+
+
+@pytest.mark.weights
+def test_no_worker_outlives_its_allocation(batch: Batch) -> None:
+    assert batch.seen.leases
+    wait(lambda: not workers(), 10)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    found = Desk(tmp_path / "there")
+    songs(found, 3, 20)
+    return found
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the songs of `desk` become without a cluster."""
+    desk = flow.Desk(tmp_path_factory.mktemp("local"))
+    songs(desk, 3, 20)
+    desk.good()
+    return desk.audio()
+
+
+def end(process: subprocess.Popen[bytes], desk: Desk, seconds: float = 240) -> str:
+    """The run must end well; what it said."""
+    code = process.wait(timeout=seconds)
+    text = (desk.path / "terminal.txt").read_text(errors="replace")
+    assert code == 0, text
+    return text
+
+
+def test_what_a_lost_node_did_is_done_by_another(whole: Cluster, desk: Desk, local: dict[str, str]) -> None:
+    begun = time.time()
+    with desk.begun() as process:
+        node = held("separate").environ()["SLURMD_NODENAME"]
+        whole.lose(node)
+        end(process, desk)
+    states = [one.state for one in whole.allocations(begun)]
+    assert "NODE_FAIL" in states and states.count("COMPLETED") == 3
+    assert desk.audio() == local
+
+
+def test_a_job_that_goes_on_although_its_node_counts_as_lost_spoils_nothing(
+    whole: Cluster, desk: Desk, local: dict[str, str]
+) -> None:
+    begun = time.time()
+    with desk.begun() as process:
+        job = held("separate")
+        node = job.environ()["SLURMD_NODENAME"]
+        whole.kill(node)
+        wait(lambda: any(one.state == "NODE_FAIL" for one in whole.allocations(begun)), 60, 0.5)
+        job.resume()
+        end(process, desk)
+    assert desk.audio() == local
+
+
+def test_a_job_that_is_killed_for_its_time_is_sent_again_with_more(
+    whole: Cluster, desk: Desk, local: dict[str, str]
+) -> None:
+    rules = ("convert", "segment", "merge_identity", "deliver_identity", "report")
+    limits = [*(f"{rule}:runtime=0" for rule in rules), "separate:runtime=attempt"]
+    begun = time.time()
+    with desk.begun("--set-resources", *limits) as process:
+        job = held("separate").environ()["SLURM_JOB_ID"]
+        end(process, desk)
+    found = whole.allocations(begun)
+    assert [(one.state, one.minutes) for one in found if one.job == job] == [("TIMEOUT", "1")]
+    assert [(one.state, one.minutes) for one in found][-1] == ("COMPLETED", "2")
+    assert desk.audio() == local
+
+
+def test_an_allocation_that_is_cancelled_is_made_again(whole: Cluster, desk: Desk, local: dict[str, str]) -> None:
+    begun = time.time()
+    with desk.begun() as process:
+        job = held("convert").environ()["SLURM_JOB_ID"]
+        subprocess.run(["scancel", job], check=True)
+        end(process, desk)
+    assert [one.state for one in whole.allocations(begun) if one.job == job] == ["CANCELLED"]
+    assert desk.audio() == local
+
+
+def test_the_controller_may_be_restarted_meanwhile(whole: Cluster, desk: Desk, local: dict[str, str]) -> None:
+    with desk.begun() as process:
+        job = held("separate")
+        whole.kill("slurmctld")
+        job.resume()
+        time.sleep(8)
+        whole.start("slurmctld")
+        end(process, desk)
+    assert desk.audio() == local
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A run can be ended by Ctrl-C, even where these tests are in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_run_that_is_stopped_leaves_nothing_on_the_cluster(whole: Cluster, desk: Desk) -> None:
+    with desk.begun() as process:
+        held("separate")
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+        wait(lambda: not whole.busy() and not list(of_jobs()), 30, 0.5)
+    assert not desk.partials()
+
+
+def test_a_song_that_fails_stops_no_other_and_is_told_of(whole: Cluster, desk: Desk, local: dict[str, str]) -> None:
+    (desk.songs / "bad.wav").write_bytes(b"no song")
+    run = desk.run("--retries", "0")
+    assert run.code == 1
+    assert desk.audio() == local
+    assert "Songs: 3 ok, 1 failed" in run.text
+    assert "Failed: bad: " in run.text and "Traceback" not in run.text
+
+
+def test_a_long_recording_is_spread_over_the_nodes(whole: Cluster, tmp_path: Path) -> None:
+    there, here = Desk(tmp_path / "there"), flow.Desk(tmp_path / "here")
+    for one in (there, here):
+        flow.write(one.songs / "long.wav", flow.noise(60, seed=7))
+    here.good()
+    begun = time.time()
+    there.good("--group-components", "segments=2", segment_seconds=10)
+    found = whole.allocations(begun)
+    # convert, segment, three times two segments, merge; and delivering and measuring together.
+    assert len(found) == 7
+    assert len({one.node for one in found}) == 3
+    assert there.audio() == here.audio()
