@@ -6,6 +6,7 @@ min_version("9.27")
 configfile: workflow.source_path("config/config.yaml")
 
 
+include: "rules/patches.smk"
 include: "rules/common.smk"
 include: "rules/files.smk"
 include: "rules/allocations.smk"
@@ -43,7 +44,7 @@ rule all:
 
 rule demo:
     input:
-        song_targets("demo"),
+        lambda wildcards: song_targets("demo"),
         shown_in_report(["demo"]),
 
 

@@ -8,6 +8,9 @@ MIX_OF |= {key: made.mix for key, made in plan.ensembles.items()}
 MIX_OF |= {key: made.segments.mix for key, made in plan.works.items()}
 MIX_OF |= {key: made.segments.mix for key, made in plan.separations.items()}
 
+# A run that sends its jobs elsewhere was told how many at a time. Others get constants: each function is called for each job.
+SENT = workflow.resource_settings.nodes is not None
+
 # Songs in several segments, each of which is long enough for an allocation of its own, on whatever node.
 SPLIT = {made.segments.mix for made in plan.works.values() if made.segments.count > 1}
 
@@ -23,15 +26,13 @@ def allocation(split=lambda wildcards: None):
     """The group of a job: all jobs of a song are one allocation, with one warm network, unless its segments are spread over
     nodes; `split` tells which it is then.
 
-    None where jobs run on this machine, which has no allocations: groups would cost Snakemake time for nothing.
+    None where jobs run on this machine, which has no allocations.
     """
 
     def group(wildcards):
-        if workflow.local_exec:
-            return None
         return split(wildcards) if mix_of(wildcards) in SPLIT else "song"
 
-    return group
+    return group if SENT else None
 
 
 def segments_of(made):
@@ -57,15 +58,14 @@ def results(wildcards):
 
 def memory(mb):
     """A job that had too little is tried again with more."""
-    return lambda wildcards, attempt: mb * attempt
+    return (lambda wildcards, attempt: mb * attempt) if SENT else mb
 
 
-def minutes(wildcards, attempt):
-    """Of a stage around the network."""
+def minutes_around(wildcards, attempt):
     return allocations.around(plan.mixes[mix_of(wildcards)].duration, attempt)
 
 
-def network_minutes(wildcards, attempt):
+def minutes_of_network(wildcards, attempt):
     made = plan.works[wildcards.key]
     return allocations.network(
         plan.mixes[made.segments.mix].duration / made.segments.count,
@@ -73,3 +73,7 @@ def network_minutes(wildcards, attempt):
         gpu=share_of(wildcards).gpu > 0,
         slow=previewed(made.model),
     )
+
+
+# Of a stage around the network, and of one with it.
+AROUND, NETWORK = (minutes_around, minutes_of_network) if SENT else (0, 0)

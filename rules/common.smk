@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import PeriodicityDetector
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
@@ -37,9 +36,6 @@ owner.declare(keep=workflow.subprocess_exec)
 # Scripts take from here what changes no bytes (device, folders, log level): as params it would be a reason to run again.
 config.update(settings.model_dump())
 
-# Snakemake takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
-PeriodicityDetector.is_periodic = lambda detector, value: None
-
 
 WORK, RESULTS, LOGS = "work", "results", "logs"
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
@@ -67,8 +63,18 @@ def nothing_unless_afresh():
     return []
 
 
-def stack_of(separation):
-    return f"../envs/{stack(settings.device, separation.model.backend)}.yaml"
+def stack_of(wildcards):
+    made = plan.works.get(wildcards.key) or plan.prompts[wildcards.key]
+    return f"../envs/{stack(settings.device, made.model.backend)}.yaml"
+
+
+# One for all, where the plan's models agree: Snakemake asks a function for each job.
+STACK_OF_NETWORK = (
+    STACK
+    if {stack(settings.device, model.backend) for model in plan.models.values()}
+    <= {stack(settings.device)}
+    else stack_of
+)
 
 
 def told(find):
@@ -84,6 +90,8 @@ def told(find):
 def convert_task(wildcards):
     mix = plan.mixes[wildcards.key]
     return {
+        "song": mix.song,
+        "path": mix.path,
         "digest": mix.sha256,
         "problem": mix.problem,
         "start": mix.start,
@@ -94,6 +102,8 @@ def convert_task(wildcards):
 def have_task(wildcards):
     have = plan.haves[wildcards.key]
     return {
+        "song": have.song,
+        "path": have.path,
         "digest": have.sha256,
         "column": have.column,
         "start": have.start,
@@ -114,6 +124,8 @@ def segment_input(wildcards):
 def segment_task(wildcards):
     segments = plan.segments[wildcards.key]
     return {
+        "song": segments.song,
+        "sources": linear(segments.sources),
         "rate": segments.rate,
         "channels": segments.channels,
         "count": segments.count,
@@ -157,7 +169,15 @@ def share_of(wildcards):
 
 
 def separate_task(wildcards):
-    return network_task(plan.works[wildcards.key])
+    separation, share = plan.works[wildcards.key], share_of(wildcards)
+    return {
+        **network_task(separation),
+        "song": separation.segments.song,
+        "segments": separation.segments.count,
+        "warm": is_warm(separation.model),
+        "threads": share.threads,
+        "joint": share.joint,
+    }
 
 
 def network_task(separation):
@@ -196,6 +216,7 @@ def merge_input(wildcards):
 def merge_task(wildcards):
     separation = plan.separations[wildcards.key]
     return {
+        "song": separation.segments.song,
         "model": separation.model.name,
         "licence": separation.model.licence,
         "key": separation.key,
@@ -275,18 +296,26 @@ def ensemble_input(wildcards):
     }
 
 
-def member_files(key):
-    return [linear(member) for member in plan.ensembles[key].members]
-
-
 def ensemble_task(wildcards):
     made = plan.ensembles[wildcards.key]
     return {
+        "song": made.song,
+        "members": [linear(member) for member in made.members],
         "method": made.method,
         "weights": list(made.weights),
         "key": made.key,
         "content": made.content,
     }
+
+
+def deliver_task(wildcards):
+    song = wildcards.song
+    return {"stems": stem_files(song), "source": plan.songs[song].song.path}
+
+
+def page_task(wildcards):
+    """`limits`: a page tells of those that held when it was made."""
+    return {"facts": song_facts(wildcards.song), "limits": settings.limits}
 
 
 def stem_files(song):

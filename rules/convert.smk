@@ -14,14 +14,12 @@ rule convert:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
-        song=told(lambda wildcards: plan.mixes[wildcards.key].song),
-        path=told(lambda wildcards: plan.mixes[wildcards.key].path),
         task=told(convert_task),
         truncated=settings.truncated,
     message:
-        "{params.song}: decoding"
+        "{params.task[song]}: decoding"
     script:
         "../scripts/convert.py"

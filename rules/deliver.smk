@@ -21,13 +21,12 @@ for recipe_name, recipe_entry in plan.recipes.items():
             STACK
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=minutes,
+            mem_mb=memory(500),
+            runtime=AROUND,
         params:
             # Where they are may change; what they are made of decides whether to deliver again.
             expressions=lambda wildcards: plan.songs[wildcards.song].expressions,
-            stems=told(lambda wildcards: stem_files(wildcards.song)),
-            song=told(lambda wildcards: plan.songs[wildcards.song].song.path),
+            task=told(deliver_task),
             asked=lambda wildcards: settings.delivery(wildcards.format),
         message:
             "{wildcards.song}: delivering {wildcards.format}"

@@ -19,13 +19,11 @@ rule ensemble:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
-        song=told(lambda wildcards: plan.ensembles[wildcards.key].song),
-        members=told(lambda wildcards: member_files(wildcards.key)),
         task=told(ensemble_task),
     message:
-        "{params.song}: making one stem of several"
+        "{params.task[song]}: making one stem of several"
     script:
         "../scripts/ensemble.py"

@@ -107,14 +107,13 @@ def page_file(song):
 
 
 def song_targets(song):
-    delivered = delivered_files(song)
+    measured = [quality_file(song), f"{RESULTS}/{song}/provenance.json"]
     return [
-        *delivered.values(),
+        *delivered_files(song).values(),
         *preview_files(song),
-        quality_file(song),
-        *([page_file(song)] if settings.pages else []),
+        # A page is made of what was measured.
+        *([page_file(song)] if settings.pages else measured),
         *([f"{RESULTS}/{song}/{gates.PASSED}"] if settings.qc == "fail" else []),
-        f"{RESULTS}/{song}/provenance.json",
     ]
 
 

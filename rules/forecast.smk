@@ -182,12 +182,12 @@ def account():
         return
     ended, started = time.time(), psutil.Process().create_time()
     ran = list(jobs_that_ran())
-    failed = {
-        job_of(job): summary.reason(Path(job.log[0]))
-        for one in workflow.scheduler.failed
-        for job in getattr(one, "jobs", [one])  # jobs may come in groups
-        if job_of(job)
-    }
+    failed = {}
+    for one in workflow.scheduler.failed:
+        jobs = getattr(one, "jobs", [one])  # they may come in groups
+        failed |= summary.reasons(
+            {job_of(job): Path(job.log[0]) for job in jobs if job_of(job)}
+        )
     found = summary.outcomes(
         plan,
         expectation["expected"],

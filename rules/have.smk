@@ -13,13 +13,11 @@ rule have:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
-        song=told(lambda wildcards: plan.haves[wildcards.key].song),
-        path=told(lambda wildcards: plan.haves[wildcards.key].path),
         task=told(have_task),
     message:
-        "{params.song}: taking {params.path}"
+        "{params.task[song]}: taking {params.task[path]}"
     script:
         "../scripts/have.py"

@@ -25,7 +25,11 @@ onstart:
     if not works_on_songs(jobs):
         return
     try:
-        this_run.begin(published_by(jobs), delivered_by(jobs))
+        this_run.begin(
+            published_by(jobs),
+            delivered_by(jobs),
+            elsewhere=not workflow.local_exec,
+        )
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
     expect()

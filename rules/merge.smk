@@ -26,12 +26,11 @@ for model_name, model_entry in plan.models.items():
             STACK
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=minutes,
+            mem_mb=memory(500),
+            runtime=AROUND,
         params:
-            song=told(lambda wildcards: plan.separations[wildcards.key].segments.song),
             task=told(merge_task),
         message:
-            "{params.song}: joining the segments"
+            "{params.task[song]}: joining the segments"
         script:
             "../scripts/merge.py"

@@ -14,13 +14,11 @@ rule page:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
         # A song that is measured anew loses its page (stages/report.py).
-        facts=told(lambda wildcards: song_facts(wildcards.song)),
-        # A page tells of the limits that held when it was made.
-        limits=told(lambda wildcards: settings.limits),
+        task=told(page_task),
     message:
         "{wildcards.song}: making its page"
     script:

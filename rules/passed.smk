@@ -12,8 +12,8 @@ rule passed:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
         song=told(lambda wildcards: wildcards.song),
         limits=settings.limits,

@@ -32,8 +32,8 @@ for model_name, model_entry in plan.models.items():
             STACK
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=minutes,
+            mem_mb=memory(500),
+            runtime=AROUND,
         message:
             "{wildcards.song}: segment {wildcards.part} of step {wildcards.step} can be heard"
         script:

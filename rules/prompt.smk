@@ -7,7 +7,7 @@ rule prompt:
     log:
         f"{LOGS}/prompt/{{key}}.log",
     conda:
-        lambda wildcards: stack_of(plan.prompts[wildcards.key])
+        STACK_OF_NETWORK
     threads: THREADS
     resources:
         gpu=lambda wildcards: int(

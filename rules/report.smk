@@ -12,8 +12,8 @@ rule report:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
         facts=lambda wildcards: song_facts(wildcards.song),
         manifests=told(lambda wildcards: manifest_files(wildcards.song)),

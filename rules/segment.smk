@@ -13,13 +13,11 @@ rule segment:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
-        song=told(lambda wildcards: plan.segments[wildcards.key].song),
-        sources=told(lambda wildcards: linear(plan.segments[wildcards.key].sources)),
         task=told(segment_task),
     message:
-        "{params.song}: cutting into {params.task[count]} segment(s)"
+        "{params.task[song]}: cutting into {params.task[count]} segment(s)"
     script:
         "../scripts/segment.py"

@@ -10,8 +10,8 @@ rule stem_mp4:
         STACK
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=minutes,
+        mem_mb=memory(500),
+        runtime=AROUND,
     params:
         # Where they are may change; what they are made of decides whether to write the file again.
         expressions=lambda wildcards: stem_mp4_expressions(wildcards.song),

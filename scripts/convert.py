@@ -5,6 +5,7 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.convert import convert
 
-params, output = snakemake.params, snakemake.output
-with job(snakemake.log[0], "convert", params.song, snakemake.config["log_level"]):
-    convert(Path(params.path), Path(output.mix), Path(output.info), **params.task, truncated=params.truncated)
+task, output = dict(snakemake.params.task), snakemake.output
+with job(snakemake.log[0], "convert", task.pop("song"), snakemake.config["log_level"]):
+    source = Path(task.pop("path"))
+    convert(source, Path(output.mix), Path(output.info), **task, truncated=snakemake.params.truncated)

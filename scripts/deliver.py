@@ -5,13 +5,13 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.deliver import deliver
 
-params = snakemake.params
+params, task = snakemake.params, snakemake.params.task
 with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config["log_level"]):
     deliver(
-        {stem: [(factor, Path(path)) for factor, path in terms] for stem, terms in params.stems.items()},
+        {stem: [(factor, Path(path)) for factor, path in terms] for stem, terms in task["stems"].items()},
         Path(snakemake.input.mix_info),
         {Path(path).stem: Path(path) for path in snakemake.output.stems},
         Path(snakemake.output.report),
         **params.asked,
-        source=Path(params.song),
+        source=Path(task["source"]),
     )

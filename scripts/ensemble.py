@@ -6,13 +6,13 @@ from unbraid.job import job
 from unbraid.publish import publish
 from unbraid.stages.ensemble import ensemble
 
-params = snakemake.params
-with job(snakemake.log[0], "ensemble", params.song, snakemake.config["log_level"]):
+task = dict(snakemake.params.task)
+with job(snakemake.log[0], "ensemble", task.pop("song"), snakemake.config["log_level"]):
     ensemble(
-        [[(factor, Path(path)) for factor, path in member] for member in params.members],
+        [[(factor, Path(path)) for factor, path in member] for member in task.pop("members")],
         Path(snakemake.input.mix_info),
         Path(snakemake.output.stem),
         Path(snakemake.output.manifest),
-        **params.task,
+        **task,
     )
     publish(snakemake.config, snakemake.wildcards.key, [Path(path) for path in snakemake.output])

@@ -6,8 +6,8 @@ from unbraid.job import job
 from unbraid.publish import publish
 from unbraid.stages.merge import merge
 
-params = snakemake.params
-with job(snakemake.log[0], "merge", params.song, snakemake.config["log_level"]):
+task = dict(snakemake.params.task)
+with job(snakemake.log[0], "merge", task.pop("song"), snakemake.config["log_level"]):
     merge(
         [Path(path) for path in snakemake.input.parts],
         [Path(path) for path in snakemake.input.reports],
@@ -15,6 +15,6 @@ with job(snakemake.log[0], "merge", params.song, snakemake.config["log_level"]):
         Path(snakemake.input.segment_info),
         [Path(path) for path in snakemake.output.stems],
         Path(snakemake.output.manifest),
-        **params.task,
+        **task,
     )
     publish(snakemake.config, snakemake.wildcards.key, [Path(path) for path in snakemake.output])

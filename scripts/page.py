@@ -5,7 +5,8 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.page import page
 
-facts = snakemake.params.facts
+task = snakemake.params.task
+facts = task["facts"]
 with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
     page(
         {stem: Path(path) for stem, path in facts["stems"].items()},
@@ -13,5 +14,5 @@ with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
         Path(snakemake.input.quality),
         Path(snakemake.input.provenance),
         Path(snakemake.output.page),
-        limits=snakemake.params.limits,
+        limits=task["limits"],
     )

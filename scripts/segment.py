@@ -5,13 +5,13 @@ from pathlib import Path
 from unbraid.job import job
 from unbraid.stages.segment import segment
 
-params = snakemake.params
-with job(snakemake.log[0], "segment", params.song, snakemake.config["log_level"]):
+task = dict(snakemake.params.task)
+with job(snakemake.log[0], "segment", task.pop("song"), snakemake.config["log_level"]):
     segment(
-        [(factor, Path(path)) for factor, path in params.sources],
+        [(factor, Path(path)) for factor, path in task.pop("sources")],
         Path(snakemake.input.mix_info),
         Path(snakemake.output.mix),
         Path(snakemake.output.table),
         Path(snakemake.output.info),
-        **params.task,
+        **task,
     )

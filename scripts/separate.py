@@ -3,24 +3,24 @@
 from unbraid.job import job, trace_file
 from unbraid.worker.client import separate
 
-params, config = snakemake.params, snakemake.config
-part = int(snakemake.wildcards.part)
-with job(snakemake.log[0], "separate", params.song, config["log_level"]):
+config, given = snakemake.config, dict(snakemake.params.task)
+song, part, count = given.pop("song"), int(snakemake.wildcards.part), given.pop("segments")
+with job(snakemake.log[0], "separate", song, config["log_level"]):
+    warm = given.pop("warm")
     task = {
-        **params.task,
+        **given,
         "mix": snakemake.input.mix,
         "table": snakemake.input.table,
         "info": snakemake.input.info,
         "stems": snakemake.output.stems,
         "report": snakemake.output.report,
-        "folder": f"{config['models']}/{params.task['model']['name']}",
+        "folder": f"{config['models']}/{given['model']['name']}",
         "index": part,
         "device": config["device"],
-        "threads": max(snakemake.threads, params.threads),
-        "joint": params.joint,
-        "temp_dir": config["temp_dir"].replace("${song}", params.song),
+        "threads": max(snakemake.threads, given["threads"]),
+        "temp_dir": config["temp_dir"].replace("${song}", song),
         "prompt": snakemake.input.get("prompt"),
-        "label": f"{params.song} {part + 1}/{params.segments}",
+        "label": f"{song} {part + 1}/{count}",
         "trace": str(trace_file(snakemake.log[0])),
     }
-    separate(task, warm=params.warm)
+    separate(task, warm=warm)

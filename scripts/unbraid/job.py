@@ -18,6 +18,7 @@ log = logging.getLogger("unbraid")
 
 TOOK = "Done in %.3f s."
 
+
 @contextmanager
 def job(log_file: str, stage: str, song: str | None = None, level: str = "info") -> Iterator[None]:
     """Run the body as one job of the workflow.

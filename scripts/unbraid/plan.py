@@ -22,6 +22,7 @@ from unbraid.presets import Preset
 from unbraid.recipes import ENSEMBLE, Ensemble, Linear, Recipe, Step, Term
 from unbraid.songs import Probed, Song
 
+Probing = Callable[[str], Probed | UnbraidError]
 PREVIEWED = 120.0  # seconds of a segment that is heard before its song is done, where nothing is configured
 
 
@@ -145,7 +146,10 @@ class PlannedSong:
 
 @dataclass
 class Plan:
-    """Everything that rules look up, by song id and by key."""
+    """Everything that rules look up, by song id and by key.
+
+    rows: the songs as they were given, by id. probed: what was found of each file that was looked at.
+    """
 
     songs: dict[str, PlannedSong] = field(default_factory=dict)
     mixes: dict[str, Mix] = field(default_factory=dict)
@@ -155,6 +159,8 @@ class Plan:
     works: dict[str, Separation] = field(default_factory=dict)
     prompts: dict[str, Separation] = field(default_factory=dict)
     haves: dict[str, Have] = field(default_factory=dict)
+    rows: dict[str, Song] = field(default_factory=dict)
+    probed: dict[str, Probed | UnbraidError] = field(default_factory=dict)
 
     @property
     def models(self) -> dict[str, Model]:
@@ -180,12 +186,13 @@ class Planner:
     model: Callable[[str], Model]
     recipe: Callable[[str], Recipe]
     preset: Callable[[str], tuple[str, Preset]]
-    probe: Callable[[str], Probed | UnbraidError]
+    probe: Probing
     complete: Callable[[str, tuple[str, ...]], bool]
 
     def compile(self, songs: Iterable[Song]) -> Plan:
         plan = Plan()
         for song in songs:
+            plan.rows[song.id] = song
             try:
                 plan.songs[song.id] = self._song(plan, song)
             except UnbraidError as error:
@@ -199,9 +206,13 @@ class Planner:
     def _song(self, plan: Plan, song: Song, problem: tuple[str, str] | None = None) -> PlannedSong:
         recipe = self.recipe(song.recipe or self.config.recipe)
         preset_name, preset = self.preset(song.preset or self.config.preset)
-        mix = self._mix(song, problem)
-        haves = have.find(song, HAVE, recipe, mix.key, self.probe)
-        references = self._references(song, recipe, mix)
+
+        def probe(path: str) -> Probed | UnbraidError:
+            return plan.probed.setdefault(str(path), self.probe(path))
+
+        mix = self._mix(song, problem, probe)
+        haves = have.find(song, HAVE, recipe, mix.key, probe)
+        references = self._references(song, recipe, mix, probe)
         prompts = self._prompts(song, recipe)
         # After these, so that a row which is wrong in them adds nothing to the plan.
         mix = plan.mixes.setdefault(mix.key, mix)
@@ -247,10 +258,10 @@ class Planner:
             self.config.pages,
         )
 
-    def _references(self, song: Song, recipe: Recipe, mix: Mix) -> dict[str, Have]:
+    def _references(self, song: Song, recipe: Recipe, mix: Mix, probe: Probing) -> dict[str, Have]:
         """True stems are only measured against: wrong ones cost the song no stem."""
         try:
-            return have.find(song, "references", recipe, mix.key, self.probe)
+            return have.find(song, "references", recipe, mix.key, probe)
         except UnbraidError as error:
             return {"references": have.missing(song, "references", mix.key, error)}
 
@@ -278,8 +289,8 @@ class Planner:
         record, complete = keys.record("ensemble", content), self.complete(key, (ENSEMBLE,))
         return PlannedEnsemble(key, mix.song, mix.key, members, step.method, step.weights, record, complete)
 
-    def _mix(self, song: Song, problem: tuple[str, str] | None) -> Mix:
-        probed = self.probe(song.path)
+    def _mix(self, song: Song, problem: tuple[str, str] | None, probe: Probing) -> Mix:
+        probed = probe(song.path)
         reason = ""
         if problem or isinstance(probed, UnbraidError):
             reason = problem[0] if problem else str(getattr(probed, "what", ""))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from unbraid import leases, lock, run_note, store
+from unbraid import leases, lock, run_note, sent, store
 from unbraid.config import Config
 from unbraid.errors import UnbraidError
 from unbraid.leases import Lease
@@ -31,11 +31,12 @@ class Run:
         """Whether the store takes what the run has to note."""
         return self._lease is not None
 
-    def begin(self, coming: Collection[str], songs: Iterable[str]) -> None:
+    def begin(self, coming: Collection[str], songs: Iterable[str], *, elsewhere: bool = False) -> None:
         """Take the working directory, lease the keys, and note which are used that were there. Not for runs that do nothing
         for songs: they need no key, and go on beside others.
 
         coming: the keys that this run is to put into the store, which it then must be able to. songs: that it delivers.
+        elsewhere: its jobs are sent to other machines.
         Raises: UnbraidError when that cannot be, or a key has just gone.
         """
         lock.hold(Path(".snakemake/unbraid.lock"))
@@ -52,6 +53,8 @@ class Run:
                 ) from error
         self._check(complete)
         run_note.tell(self._lease.name if self._lease else "", complete)
+        if elsewhere:
+            sent.tell(self._plan)
         if self._lease:
             self._record(songs, hit=True)
             with suppress(OSError):
@@ -88,6 +91,7 @@ class Run:
 
         Without a song nothing is removed: that may have been somebody who only wants to see what would be.
         """
+        sent.forget()
         run_note.forget()
         if self._lease is None:
             self._warn(

@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import importlib.util
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from unbraid import catalogue, presets, recipes
+from unbraid import catalogue, presets, recipes, sent
 from unbraid.audio.probe import Probes
 from unbraid.config import Config, load
 from unbraid.errors import UnbraidError
@@ -30,7 +31,8 @@ def set_up(
 
     home: the folder of the Snakefile, whose config/ ships the catalogue, recipes and presets; files of the same names
     in the working directory's config/ add to them. look: whether to look at what the store holds; what the run has seen
-    there serves its jobs.
+    there serves its jobs. Where it does not look, and the run has told of its songs, the plan is of those that this
+    process's jobs are for.
     """
     config = load(raw)
     folders = config_folders(home)
@@ -42,15 +44,18 @@ def set_up(
     written = recipes.load(files("recipes.yaml"))
     known_presets = presets.load(files("presets.yaml"))
     probes = Probes(Path(config.store) / "probes")
+    known = None if look else sent.told(sys.argv[1:])
     find_model = functools.cache(lambda name: _pinned(models.find(name), probes))
     planner = Planner(
         config,
         model=find_model,
         recipe=functools.cache(lambda name: recipes.compile_recipe(name, recipes.find(written, name), find_model)),
         preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
-        probe=probes.get,
+        probe=known[1] if known else probes.get,
         complete=_complete(config, look=look),
     )
+    if known:
+        return config, planner.compile(known[0]), [song.id for song in known[0]]
     ours = [Path(name) for name in ("results", "work", "logs", config.store, config.models)]
     songs, others = collect(config.songs, skip=ours)
     if look and others:

@@ -1,5 +1,6 @@
 """How much of the machine a separation is given, known before it runs."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def share(
     return Share(0, threads, max(1, threads - 1), percent, False)
 
 
+@functools.cache
 def memory_here() -> int:
     """MB that this process may have: of the machine, or of the container or allocation that it is in (Linux, cgroup v2)."""
     total = int(psutil.virtual_memory().total)

@@ -117,6 +117,20 @@ def reason(log: Path) -> str:
     return re.sub(r"^song '[^']*', ", "", " ".join(message.split()))
 
 
+def reasons(logs: Mapping[Job, Path]) -> dict[Job, str]:
+    """Why jobs failed that went as one: of those whose logs tell of an error, the latest last; of all, where none does."""
+    told = {job: reason(log) for job, log in sorted(logs.items(), key=lambda entry: _changed(entry[1]))}
+    errors = {job: text for job, text in told.items() if not text.startswith(SILENT)}
+    return errors or told
+
+
+def _changed(log: Path) -> float:
+    try:
+        return log.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def write(file: Path, found: Iterable[Outcome]) -> None:
     """A line for each song, tab-separated, below the names of the columns."""
     lines = ["\t".join(COLUMNS), *("\t".join(_row(one)) for one in found)]

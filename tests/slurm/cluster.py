@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
 from workflow import flow
 
 HERE = Path(__file__).parent
@@ -111,9 +110,9 @@ def of_jobs(node: str | None = None, word: str = "") -> Iterator[psutil.Process]
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             variables = process.environ()
-            if "SLURM_JOB_ID" in variables and node in (None, variables.get("SLURMD_NODENAME")):
-                if word in " ".join(process.cmdline()):
-                    yield process
+            here = "SLURM_JOB_ID" in variables and node in (None, variables.get("SLURMD_NODENAME"))
+            if here and word in " ".join(process.cmdline()):
+                yield process
 
 
 def workers() -> list[psutil.Process]:

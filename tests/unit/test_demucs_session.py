@@ -300,9 +300,12 @@ def test_a_machine_without_a_device_of_a_gpu_is_a_cpu_without_asking_torch(monke
 def test_torch_is_asked_where_linux_shows_a_gpu(monkeypatch, there, worth):
     monkeypatch.setattr(device, "system", lambda: "Linux")
     monkeypatch.setattr(device.Path, "exists", lambda path: str(path) == f"/dev/{there}")
+    device.may_have_gpu.cache_clear()
     assert device.may_have_gpu() is worth
     monkeypatch.setattr(device, "system", lambda: "Darwin")
+    device.may_have_gpu.cache_clear()
     assert device.may_have_gpu()
+    device.may_have_gpu.cache_clear()
 
 
 @pytest.mark.parametrize(

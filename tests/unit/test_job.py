@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from unbraid.errors import UnbraidError
-from unbraid.job import job, log, say
+from unbraid.job import job, log, say, took
 
 
 def run(tmp_path, error=None, **options):
@@ -108,3 +108,14 @@ def test_what_is_said_reaches_terminal_and_log(tmp_path, capfd):
 def _restore_sigterm():
     yield
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_a_log_tells_how_long_its_job_took_if_it_ended_well(tmp_path):
+    good, bad = tmp_path / "good.log", tmp_path / "bad.log"
+    with job(str(good), "convert"):
+        pass
+    with pytest.raises(SystemExit), job(str(bad), "convert"):
+        raise UnbraidError("no")
+    assert 0 <= took(good) < 10
+    assert took(bad) is None
+    assert took(tmp_path / "none.log") is None

@@ -12,6 +12,13 @@ FAST, EXACT = {"precision": "fast"}, {"precision": "exact"}
 
 
 @pytest.fixture(autouse=True)
+def _nothing_remembered():
+    shares.memory_here.cache_clear()
+    yield
+    shares.memory_here.cache_clear()
+
+
+@pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """One with 32 GB and no GPU."""
     monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=32000 * 2**20))

@@ -1,5 +1,6 @@
 """What became of the songs of a run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,26 @@ def test_what_was_measured_against_true_stems_and_what_is_beyond_its_limits_is_t
 def test_only_the_first_of_many_are_told_on_the_terminal(songs):
     bad = [summary.Outcome(str(n), "failed", 1.0, 0.0, 0.0, None, False, {}, [], "why") for n in range(23)]
     assert summary.told(bad, 1.0, None, Path("t"))[-2:] == ["Failed: 19: why", "… and 3 more failed songs"]
+
+
+def test_of_jobs_that_failed_together_those_are_told_of_that_say_why(tmp_path):
+    logs = {}
+    for number, (stage, text) in enumerate(
+        [("convert", ""), ("segment", "x ERROR It is empty.\n"), ("merge", "x INFO\n")]
+    ):
+        logs[(stage, "key")] = tmp_path / f"{stage}.log"
+        logs[(stage, "key")].write_text(text)
+        os.utime(logs[(stage, "key")], (number, number))
+    logs[("report", "song")] = tmp_path / "none.log"
+    assert summary.reasons(logs) == {("segment", "key"): "It is empty."}
+    del logs[("segment", "key")]
+    assert set(summary.reasons(logs)) == set(logs)
+    assert all("may have been killed" in reason for reason in summary.reasons(logs).values())
+
+
+def test_of_several_errors_of_a_song_the_latest_comes_last(tmp_path):
+    logs = {(stage, "key"): tmp_path / f"{stage}.log" for stage in ("merge", "convert")}
+    for time, (stage, log) in enumerate(logs.items()):
+        log.write_text(f"x ERROR of {stage[0]}\n")
+        os.utime(log, (10 - time, 10 - time))
+    assert list(summary.reasons(logs).values()) == ["of convert", "of merge"]

@@ -1,5 +1,6 @@
 """Which device a job runs on: resolved in the job, on its own machine, and recorded in the manifest."""
 
+import functools
 from pathlib import Path
 from platform import system
 
@@ -48,6 +49,7 @@ def resolve(device: str) -> tuple[str, list[str]]:
     )
 
 
+@functools.cache
 def may_have_gpu() -> bool:
     """Whether it is worth the seconds that torch takes to import to ask it. On Linux GPUs are devices: of NVIDIA, AMD, WSL."""
     signs = ("nvidiactl", "nvidia0", "kfd", "dxg")

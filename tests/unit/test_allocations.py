@@ -1,0 +1,28 @@
+"""A job on a cluster is given time by the length of its song, and more when it is tried again."""
+
+import pytest
+
+from unbraid import allocations
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 200.0, 8 * HOUR])
+def test_each_attempt_is_given_as_much_again(seconds):
+    first = allocations.around(seconds, 1)
+    assert [allocations.around(seconds, attempt) for attempt in (2, 3)] == [2 * first, 3 * first]
+
+
+def test_a_network_is_given_more_for_longer_songs_on_a_cpu_and_where_it_takes_long():
+    def network(seconds, *, gpu=True, slow=False):
+        return allocations.network(seconds, 1, gpu=gpu, slow=slow)
+
+    assert network(HOUR) > network(240.0) > network(0.0) >= 1
+    assert network(HOUR, gpu=False) > network(HOUR)
+    assert network(HOUR, slow=True) > network(HOUR)
+    assert network(HOUR) >= 60
+    assert isinstance(network(123.4), int)
+
+
+def test_what_is_around_the_network_is_given_less():
+    assert allocations.around(HOUR, 1) < allocations.network(HOUR, 1, gpu=True, slow=False)
