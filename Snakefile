@@ -2,10 +2,19 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+# Imported from a tag. Snakemake 9.27 looks for what a file at the top of a repository includes in "/rules", not in "rules".
+if getattr(workflow.included_stack[-1], "path", "") == "Snakefile":
+    workflow.included_stack[-1].path = "./Snakefile"
+
+
+pathvars:
+    work="work",
+
 
 configfile: workflow.source_path("config/config.yaml")
 
 
+include: "rules/sources.smk"
 include: "rules/patches.smk"
 include: "rules/common.smk"
 include: "rules/files.smk"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+sys.path.insert(0, str(HOME / "scripts"))
 
 from unbraid import gates, keys, shares, targets
 from unbraid.audio import formats, stem_mp4
@@ -20,11 +20,11 @@ from unbraid.worker import owner
 try:
     settings, plan, wanted = set_up(
         config,
-        Path(workflow.basedir),
+        HOME,
         look=workflow.is_main_process,
         warn=logger.warning,
     )
-    if workflow.is_main_process:
+    if workflow.is_main_process and not workflow.modifier.is_module:
         # Snakemake knows its targets only after this, when it is too late to say what was meant.
         targets.check(sys.argv[1:], plan)
 except UnbraidError as error:
@@ -37,12 +37,14 @@ owner.declare(keep=workflow.subprocess_exec)
 config.update(settings.model_dump())
 
 
-WORK, RESULTS, LOGS = "work", "results", "logs"
+# Where a workflow that imports this one may want them (`pathvars:`).
+WORK, RESULTS, LOGS = map(workflow.pathvars.apply, ["<work>", "<results>", "<logs>"])
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 # What decodes, cuts, joins and delivers; a network's job takes that of its backend.
 STACK = f"../envs/{stack(settings.device)}.yaml"
-CATALOGUES = config_folders(Path(workflow.basedir))
+CATALOGUES = config_folders(HOME)
 THREADS = shares.THREADS
+CONVERT = workflow.modifier.modify_rulename("convert")
 
 
 wildcard_constraints:
@@ -59,7 +61,7 @@ def nothing_unless_afresh():
     It is asked while the DAG is built, which is when Snakemake has its set of forced rules.
     """
     if not settings.reuse:
-        workflow.dag.forcerules.add(workflow.get_rule("convert"))
+        workflow.dag.forcerules.add(workflow.get_rule(CONVERT))
     return []
 
 

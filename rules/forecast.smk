@@ -35,7 +35,7 @@ def machine():
 
 
 def known_speeds():
-    shipped = Path(workflow.basedir) / "config" / speeds.SHIPPED
+    shipped = HOME / "config" / speeds.SHIPPED
     return speeds.Speeds(speeds.read(SPEEDS), speeds.read(shipped))
 
 

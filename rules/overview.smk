@@ -25,7 +25,7 @@ def shown_of(song):
 def shown_in_report(songs):
     if not any(argument.startswith("--report") for argument in sys.argv):
         return []
-    env = Path(workflow.basedir) / "envs" / Path(STACK).name
+    env = HOME / "envs" / Path(STACK).name
     return [
         *shown(SUMMARY, "summary", "Summary", table="the last run"),
         *shown(INDEX, "index", "Summary", table="all songs"),
