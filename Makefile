@@ -10,17 +10,23 @@ PEERS := .venv-peers
 STEMS ?= $(wildcard ../shared/data/*/)
 BENCH ?=
 
-.PHONY: demo test check coverage envs bench soak config clean
+.PHONY: demo test test-slurm check coverage envs bench soak config clean
+# Tests wait as much as they compute; those of a file share what it makes once.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 demo: $(VENV)/.installed
 	$(SNAKEMAKE) --cores all demo
 	@$(BIN)/python -m unbraid.outcome results/demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# On a SLURM that is started for it: needs root and Debian's packages, and is skipped elsewhere.
+test-slurm: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/slurm
 
 coverage: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term-missing --cov-fail-under=95
+	$(PYTEST) --cov --cov-report=term-missing --cov-fail-under=95
 
 # What CI checks besides the tests.
 check: $(VENV)/.installed-dev
@@ -81,9 +87,10 @@ soak: $(VENV)/.installed-dev
 	UNBRAID_SOAK=200 $(BIN)/python -m pytest -q tests/workflow/test_shared_store.py
 	$(BIN)/python tests/bench/memory.py stages --minutes 120 $(BENCH)
 
-# Renders config/config.yaml and the table of keys from their definition.
+# Renders config/config.yaml and the table of keys from their definition, and lists the library's files (scripts/FILES).
 config: $(VENV)/.installed
 	$(BIN)/python -m unbraid.config
+	git ls-files -co --exclude-standard scripts/unbraid config envs | grep -v '\.md$$\|\.txt$$' | sort > scripts/FILES
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

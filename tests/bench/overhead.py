@@ -1,5 +1,5 @@
-"""What planning costs: a dry run and a no-op of known songs, against a trivial Snakefile of as many jobs; a plan, against the
-dry run.
+"""What planning costs: a dry run and a no-op of known songs, against a trivial Snakefile of as many jobs that makes as many
+files; a plan, against the dry run.
 
 Interleaved, the least of several runs each, in seconds of CPU time, which other work on the machine disturbs less; the
 songs are known, as on every run but the first. Prints a table of ratios.
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +26,22 @@ from unbraid.store import MANIFEST
 
 HOME = Path(__file__).parents[2]
 STAGES = ["convert", "segment", "separate", "merge", "deliver", "report", "page"]
-LAST = [("deliver", "copy.wav"), ("report", "qc.json"), ("report", "provenance.json"), ("page", "index.html")]
+REPORTED = [("report", "qc.json"), ("report", "provenance.json"), ("page", "index.html")]
 
 
-def trivial(folder: Path, songs: int) -> None:
-    """A Snakefile whose songs go through as many jobs, each a rule with one input and as many outputs at the end."""
+def last(stems: Iterable[str]) -> list[tuple[str, str]]:
+    """What a song ends in: stage and file."""
+    return [*(("deliver", f"{stem}.wav") for stem in stems), *REPORTED]
+
+
+def trivial(folder: Path, songs: int, ends: list[tuple[str, str]]) -> None:
+    """A Snakefile whose songs go through as many jobs to as many files, each job with one input and one to pass on."""
     rules = [f"songs = [f's{{i}}' for i in range({songs})]\n"]
-    wanted = ", ".join(f"expand('results/{{song}}/{name}', song=songs)" for _, name in LAST)
+    wanted = ", ".join(f"expand('results/{{song}}/{name}', song=songs)" for _, name in ends)
     rules.append(f"rule all:\n    input: {wanted}\n")
     for before, stage in zip([None, *STAGES], STAGES, strict=False):
         needed = f"    input: 'work/{before}/{{song}}'\n" if before else ""
-        outputs = [f"'results/{{song}}/{name}'" for last, name in LAST if last == stage]
+        outputs = [f"'results/{{song}}/{name}'" for ending, name in ends if ending == stage]
         outputs.append(f"temp('work/{stage}/{{song}}')")
         rules.append(f"rule {stage}:\n{needed}    output: {', '.join(outputs)}\n    shell: 'touch {{output}}'\n")
     (folder / "Snakefile").write_text("\n".join(rules))
@@ -61,10 +67,7 @@ def finished(plan: Plan) -> dict[str, list[str]]:
         f"store/stems/{key}": [MANIFEST, *(f"{stem}.wav" for stem in made.model.stems)]
         for key, made in plan.separations.items()
     }
-    reports = ["qc.json", "provenance.json", "index.html"]
-    return stored | {
-        f"results/{song}": [*reports, *(f"{stem}.wav" for stem in made.stems)] for song, made in plan.songs.items()
-    }
+    return stored | {f"results/{song}": [name for _, name in last(made.stems)] for song, made in plan.songs.items()}
 
 
 def planned(folder: Path, recipe: str) -> Plan:
@@ -99,9 +102,11 @@ def main() -> None:
         ours = ["-s", str(HOME / "Snakefile"), "--config", f"recipe={recipe}"]
         scratch = Path(tempfile.mkdtemp(prefix="unbraid-bench-"))
         peer, mine = scratch / "trivial", scratch / "unbraid"
-        for folder, make in ((peer, trivial), (mine, own)):
-            folder.mkdir()
-            make(folder, songs)
+        peer.mkdir()
+        mine.mkdir()
+        own(mine, songs)
+        ends = last(next(iter(planned(mine, recipe).songs.values())).stems)
+        trivial(peer, songs, ends)
         seconds(mine, *ours, "-n")  # the first run probes the songs
         sides = {
             "plan, against the dry run": ((mine, [*ours, "-n"]), (mine, ["plan", *ours])),
@@ -110,7 +115,7 @@ def main() -> None:
         }
         for what, both in sides.items():
             if what == "no-op":
-                finish(peer, {f"results/s{index}": [name for _, name in LAST] for index in range(songs)})
+                finish(peer, {f"results/s{index}": [name for _, name in ends] for index in range(songs)})
                 finish(mine, finished(planned(mine, recipe)))
             runs = [[seconds(folder, *options) for folder, options in both] for _ in range(arguments.runs)]
             other, taken = (min(side) for side in zip(*runs, strict=True))
