@@ -182,9 +182,14 @@ def separate_task(wildcards):
     }
 
 
+@functools.cache
+def model_fields(name):
+    return dataclasses.asdict(plan.models[name])
+
+
 def network_task(separation):
     return {
-        "model": dataclasses.asdict(separation.model),
+        "model": model_fields(separation.model.name),
         "settings": separation.settings,
     }
 
