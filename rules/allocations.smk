@@ -1,4 +1,6 @@
 # What a cluster is told of a job: the others with which it shares an allocation, and what it may take. No rules here.
+import re
+
 from unbraid import allocations
 
 MIX_OF = {key: key for key in plan.mixes}
@@ -36,7 +38,13 @@ def allocation(split=lambda wildcards: None):
 
 
 def segments_of(made):
-    """Several segments may share an allocation (`--group-components segments=4`), but not with those that wait for them."""
+    """Several segments may share an allocation (`--group-components segments=4`), but not with those that wait for them.
+
+    No job of a group can be in an array (`--slurm-array-jobs separate`).
+    """
+    arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
+    if {"separate", "all"} & set(re.split(r"[,;\s]+", arrays)):
+        return None
     return (
         "segments"
         if all(source.is_mix for source in made.segments.sources)

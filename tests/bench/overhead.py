@@ -7,7 +7,6 @@ songs are known, as on every run but the first. Prints a table of ratios.
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -79,15 +78,17 @@ def planned(folder: Path, recipe: str) -> Plan:
         os.chdir(before)
 
 
-def seconds(folder: Path, *options: str) -> float:
-    """Of CPU time that a run takes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2", *options],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def taken(folder: Path, *options: str) -> tuple[float, float]:
+    """CPU time in seconds and peak memory in MB of a run."""
+    command = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2", *options]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(said.read().decode(errors="replace"))
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -107,7 +108,7 @@ def main() -> None:
         own(mine, songs)
         ends = last(next(iter(planned(mine, recipe).songs.values())).stems)
         trivial(peer, songs, ends)
-        seconds(mine, *ours, "-n")  # the first run probes the songs
+        taken(mine, *ours, "-n")  # the first run probes the songs
         sides = {
             "plan, against the dry run": ((mine, [*ours, "-n"]), (mine, ["plan", *ours])),
             "dry run": ((peer, ["-n"]), (mine, [*ours, "-n"])),
@@ -117,13 +118,24 @@ def main() -> None:
             if what == "no-op":
                 finish(peer, {f"results/s{index}": [name for _, name in ends] for index in range(songs)})
                 finish(mine, finished(planned(mine, recipe)))
-            runs = [[seconds(folder, *options) for folder, options in both] for _ in range(arguments.runs)]
-            other, taken = (min(side) for side in zip(*runs, strict=True))
+            runs = [[taken(folder, *options) for folder, options in both] for _ in range(arguments.runs)]
+            (other, _), (own_time, memory) = (min(side) for side in zip(*runs, strict=True))
             jobs = songs * len(STAGES) + 1
-            rows.append([songs, recipe, jobs, what, f"{other:.2f}", f"{taken:.2f}", f"{taken / other:.2f}"])
+            rows.append(
+                [
+                    songs,
+                    recipe,
+                    jobs,
+                    what,
+                    f"{other:.2f}",
+                    f"{own_time:.2f}",
+                    f"{own_time / other:.2f}",
+                    f"{memory:.0f}",
+                ]
+            )
             print(*rows[-1], flush=True)
         shutil.rmtree(scratch)
-    text = tables.table(["songs", "recipe", "jobs", "what", "other, s", "unbraid, s", "ratio"], rows)
+    text = tables.table(["songs", "recipe", "jobs", "what", "other, s", "unbraid, s", "ratio", "unbraid, MB"], rows)
     tables.publish("planning", f"{text}\n\n{environment.describe()}", arguments.write)
 
 

@@ -256,15 +256,23 @@ def test_a_song_that_fails_stops_no_other_and_is_told_of(whole: Cluster, desk: D
     assert "Traceback" not in run.text
 
 
-def test_a_long_recording_is_spread_over_the_nodes(whole: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "arrays", "count"),
+    [(("--group-components", "segments=2"), 0, 3), (("--slurm-array-jobs", "separate"), 6, 6)],
+    ids=["two segments in an allocation", "an array of segments"],
+)
+def test_a_long_recording_is_spread_over_the_nodes(
+    whole: Cluster, tmp_path: Path, how: tuple[str, ...], arrays: int, count: int
+) -> None:
     there, here = Desk(tmp_path / "there"), flow.Desk(tmp_path / "here")
     for one in (there, here):
         flow.write(one.songs / "long.wav", flow.noise(60, seed=7))
     here.good()
     begun = time.time()
-    there.good("--group-components", "segments=2", segment_seconds=10)
+    there.good(*how, segment_seconds=10)
     found = whole.allocations(begun)
-    # convert, segment, three times two segments, merge; and delivering and measuring together.
-    assert len(found) == 7
+    # Besides its segments: convert, segment, merge; and delivering and measuring together.
+    assert len(found) == count + 4
+    assert sum("_" in one.job for one in found) == arrays
     assert len({one.node for one in found}) > 1
     assert there.audio() == here.audio()
