@@ -2,7 +2,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# Imported from a tag. Snakemake 9.27 looks for what a file at the top of a repository includes in "/rules", not in "rules".
+# Imported from a tag. Of a file at the top of a repository Snakemake 9.27 takes its includes for absolute paths.
 if getattr(workflow.included_stack[-1], "path", "") == "Snakefile":
     workflow.included_stack[-1].path = "./Snakefile"
 

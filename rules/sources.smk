@@ -29,9 +29,8 @@ def home():
             else:
                 os.mkdir(partial)  # to be removed
     # Snakemake copies a job's script too, and it finds the library no more beside itself.
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(place / "scripts"), os.environ.get("PYTHONPATH")])
-    )
+    others = [os.environ[name] for name in ("PYTHONPATH",) if name in os.environ]
+    os.environ.update(PYTHONPATH=os.pathsep.join([str(place / "scripts"), *others]))
     return place
 
 
