@@ -45,7 +45,7 @@ report: "rules/captions/workflow.rst"
 
 
 rule all:
-    default_target: True
+    default_target: workflow.modifier.is_main_snakefile()
     input:
         [song_targets(song) for song in wanted],
         shown_in_report(wanted),

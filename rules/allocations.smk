@@ -80,8 +80,15 @@ def minutes_of_network(wildcards, attempt):
         attempt,
         gpu=share_of(wildcards).gpu > 0,
         slow=previewed(made.model),
+        passes=allocations.passes(made.settings, len(made.model.weights)),
     )
 
 
-# Of a stage around the network, and of one with it.
-AROUND, NETWORK = (minutes_around, minutes_of_network) if SENT else (0, 0)
+def minutes_of_prompt(wildcards, attempt):
+    return allocations.network(0, attempt, gpu=True, slow=True) * 10
+
+
+# Of a stage around the network, of one with it, and of a prompt.
+AROUND, NETWORK, PROMPT = (
+    (minutes_around, minutes_of_network, minutes_of_prompt) if SENT else (0, 0, 0)
+)

@@ -1,14 +1,8 @@
 # What the store holds: targets to ask for by name. They make no files.
-localrules:
-    cache_list,
-    cache_verify,
-    cache_clean,
-    cache_clear,
-
-
 rule cache_list:
     log:
         f"{LOGS}/cache_list.log",
+    localrule: True
     conda:
         STACK
     threads: 1
@@ -23,6 +17,7 @@ rule cache_list:
 rule cache_verify:
     log:
         f"{LOGS}/cache_verify.log",
+    localrule: True
     conda:
         STACK
     threads: 1
@@ -37,6 +32,7 @@ rule cache_verify:
 rule cache_clean:
     log:
         f"{LOGS}/cache_clean.log",
+    localrule: True
     conda:
         STACK
     threads: 1
@@ -51,6 +47,7 @@ rule cache_clean:
 rule cache_clear:
     log:
         f"{LOGS}/cache_clear.log",
+    localrule: True
     conda:
         STACK
     threads: 1

@@ -16,6 +16,9 @@ from unbraid.page import FILE as PAGE
 from unbraid.setup import config_folders, set_up, stack
 from unbraid.worker import owner
 
+# Where a workflow that imports this one may want them (`pathvars:`).
+WORK, RESULTS, LOGS = map(workflow.pathvars.apply, ["<work>", "<results>", "<logs>"])
+
 # A remote job makes the same plan, but must find its rule even when the store has meanwhile been filled (run_note.py).
 try:
     settings, plan, wanted = set_up(
@@ -23,8 +26,10 @@ try:
         HOME,
         look=workflow.is_main_process,
         warn=logger.warning,
+        results=RESULTS,
+        others=[WORK, LOGS],
     )
-    if workflow.is_main_process and not workflow.modifier.is_module:
+    if workflow.is_main_process and workflow.modifier.is_main_snakefile():
         # Snakemake knows its targets only after this, when it is too late to say what was meant.
         targets.check(sys.argv[1:], plan)
 except UnbraidError as error:
@@ -37,8 +42,6 @@ owner.declare(keep=workflow.subprocess_exec)
 config.update(settings.model_dump())
 
 
-# Where a workflow that imports this one may want them (`pathvars:`).
-WORK, RESULTS, LOGS = map(workflow.pathvars.apply, ["<work>", "<results>", "<logs>"])
 SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 # What decodes, cuts, joins and delivers; a network's job takes that of its backend.
 STACK = f"../envs/{stack(settings.device)}.yaml"

@@ -16,6 +16,7 @@ rule convert:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         task=told(convert_task),
         truncated=settings.truncated,

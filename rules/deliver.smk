@@ -23,6 +23,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
         resources:
             mem_mb=memory(500),
             runtime=AROUND,
+            lanes=1,
         params:
             # Where they are may change; what they are made of decides whether to deliver again.
             expressions=lambda wildcards: plan.songs[wildcards.song].expressions,

@@ -21,6 +21,7 @@ rule ensemble:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         task=told(ensemble_task),
     message:

@@ -111,8 +111,8 @@ def song_targets(song):
     return [
         *delivered_files(song).values(),
         *preview_files(song),
-        # A page is made of what was measured.
-        *([page_file(song)] if settings.pages else measured),
+        *measured,
+        *([page_file(song)] if settings.pages else []),
         *([f"{RESULTS}/{song}/{gates.PASSED}"] if settings.qc == "fail" else []),
     ]
 

@@ -22,6 +22,8 @@ from unbraid.page import songs as songs_page
 
 SUMMARY, INDEX = f"{RESULTS}/summary.tsv", f"{RESULTS}/{PAGE}"
 SPEEDS = speeds.place(Path(settings.store))
+# Seconds by which the clocks of machines may differ.
+CLOCKS = 60
 # Of the run: when its first job began, what it was to do, and what was expected of it.
 expectation = {"begun": time.time(), "jobs": [], "expected": {}, "wall": None}
 
@@ -186,7 +188,8 @@ def account():
     for one in workflow.scheduler.failed:
         jobs = getattr(one, "jobs", [one])  # they may come in groups
         failed |= summary.reasons(
-            {job_of(job): Path(job.log[0]) for job in jobs if job_of(job)}
+            {job_of(job): Path(job.log[0]) for job in jobs if job_of(job)},
+            since=expectation["begun"] - CLOCKS,
         )
     found = summary.outcomes(
         plan,

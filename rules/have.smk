@@ -15,6 +15,7 @@ rule have:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         task=told(have_task),
     message:

@@ -28,6 +28,7 @@ for model_name, model_entry in plan.models.items():
         resources:
             mem_mb=memory(500),
             runtime=AROUND,
+            lanes=1,
         params:
             task=told(merge_task),
         message:

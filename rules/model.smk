@@ -1,9 +1,4 @@
 # On the machine that Snakemake runs on: the nodes of a cluster often reach no network.
-localrules:
-    model,
-    models_list,
-
-
 rule model:
     output:
         f"{settings.models}/{{model}}/model.json",
@@ -11,6 +6,7 @@ rule model:
         f"{LOGS}/model/{{model}}.log",
     wildcard_constraints:
         model=keys.one_of(list(plan.models)),
+    localrule: True
     conda:
         STACK
     threads: 1
@@ -28,6 +24,7 @@ rule model:
 rule models_list:
     log:
         f"{LOGS}/models_list.log",
+    localrule: True
     conda:
         STACK
     threads: 1

@@ -1,7 +1,3 @@
-localrules:
-    named,
-
-
 # The delivered files once more, in one folder, by names made from the songs' tags. No song's id has a space.
 rule named:
     input:
@@ -10,6 +6,7 @@ rule named:
         directory(f"{RESULTS}/by name"),
     log:
         f"{LOGS}/named.log",
+    localrule: True
     conda:
         STACK
     threads: 1

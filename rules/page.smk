@@ -16,6 +16,7 @@ rule page:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         # A song that is measured anew loses its page (stages/report.py).
         task=told(page_task),

@@ -1,4 +1,5 @@
-# With `qc: fail` a song is done when it has passed its quality gates; what was delivered and measured stays in any case.
+# With `qc: fail` a song is done when it has passed its quality gates; what was delivered and measured stays in any case. So
+# it is in no allocation: one that fails loses all that its jobs have made.
 rule passed:
     input:
         quality=quality_file("{song}"),
@@ -6,14 +7,12 @@ rule passed:
         f"{RESULTS}/{{song}}/{gates.PASSED}",
     log:
         f"{LOGS}/passed/{{song}}/passed.log",
-    group:
-        allocation(results)
+    localrule: True
     conda:
         STACK
     threads: 1
     resources:
-        mem_mb=memory(500),
-        runtime=AROUND,
+        mem_mb=500,
     params:
         song=told(lambda wildcards: wildcards.song),
         limits=settings.limits,

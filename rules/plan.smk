@@ -1,13 +1,9 @@
 # What a run would take, and what became of the last one: targets to ask for by name. They are no files that a job makes,
 # so that they are always done when asked for.
-localrules:
-    plan,
-    summary,
-
-
 rule plan:
     log:
         f"{LOGS}/plan.log",
+    localrule: True
     conda:
         STACK
     threads: 1
@@ -27,6 +23,7 @@ rule plan:
 rule summary:
     log:
         f"{LOGS}/summary.log",
+    localrule: True
     conda:
         STACK
     threads: 1

@@ -34,6 +34,7 @@ for model_name, model_entry in plan.models.items():
         resources:
             mem_mb=memory(500),
             runtime=AROUND,
+            lanes=1,
         message:
             "{wildcards.song}: segment {wildcards.part} of step {wildcards.step} can be heard"
         script:

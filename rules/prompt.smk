@@ -14,7 +14,8 @@ rule prompt:
             shares.uses_gpu(settings.device, here=workflow.local_exec)
         ),
         mem_mb=memory(4000),
-        runtime=allocations.MINUTES * 10,
+        runtime=PROMPT,
+        lanes=2,
     params:
         task=told(prompt_task),
     message:

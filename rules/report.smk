@@ -14,6 +14,7 @@ rule report:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         facts=lambda wildcards: song_facts(wildcards.song),
         manifests=told(lambda wildcards: manifest_files(wildcards.song)),

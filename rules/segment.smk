@@ -15,6 +15,7 @@ rule segment:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         task=told(segment_task),
     message:

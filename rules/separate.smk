@@ -18,6 +18,7 @@ rule separate:
         machine_percent=lambda wildcards: share_of(wildcards).percent,
         mem_mb=memory(shares.MEMORY),
         runtime=NETWORK,
+        lanes=2,
     params:
         task=told(separate_task),
     message:

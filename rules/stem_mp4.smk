@@ -12,6 +12,7 @@ rule stem_mp4:
     resources:
         mem_mb=memory(500),
         runtime=AROUND,
+        lanes=1,
     params:
         # Where they are may change; what they are made of decides whether to write the file again.
         expressions=lambda wildcards: stem_mp4_expressions(wildcards.song),

@@ -1,5 +1,7 @@
 """Rule separate: the stems of one segment. With a worker this job only waits, so it imports nothing for numbers."""
 
+from pathlib import Path
+
 from unbraid.job import job, trace_file
 from unbraid.worker.client import separate
 
@@ -23,4 +25,5 @@ with job(snakemake.log[0], "separate", song, config["log_level"]):
         "label": f"{song} {part + 1}/{count}",
         "trace": str(trace_file(snakemake.log[0])),
     }
-    separate(task, warm=warm)
+    # logs/separate/key/part.log
+    separate(task, warm=warm, logs=Path(snakemake.log[0]).parents[2] / "worker")

@@ -1,6 +1,8 @@
 """How long a job may take where that is limited: on a cluster."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 MINUTES = 2
 """Of any job: what it takes to start where a disk is slow, whatever the song."""
@@ -17,9 +19,15 @@ def around(seconds: float, attempt: int) -> int:
     return _minutes(seconds, AROUND, attempt)
 
 
-def network(seconds: float, attempt: int, *, gpu: bool, slow: bool) -> int:
-    """Minutes for a network, loading it included."""
-    return _minutes(seconds, (GPU if gpu else CPU) * (SLOW if slow else 1.0), attempt)
+def network(seconds: float, attempt: int, *, gpu: bool, slow: bool, passes: float = 1.0) -> int:
+    """Minutes for a network, loading it included. passes: how often it goes over the song (see `passes`)."""
+    return _minutes(seconds, (GPU if gpu else CPU) * (SLOW if slow else 1.0) * max(1.0, passes), attempt)
+
+
+def passes(settings: Mapping[str, Any], networks: int) -> float:
+    """Over a song, where one network with a quarter of each chunk overlapping goes over it once. networks: of the model."""
+    overlap = settings.get("overlap") or 0.0
+    return max(1, settings.get("shifts") or 0) * 0.75 / (1 - overlap) * max(1, networks)
 
 
 def _minutes(seconds: float, rate: float, attempt: int) -> int:

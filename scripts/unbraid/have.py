@@ -11,7 +11,6 @@ from unbraid.recipes import Recipe, Term
 from unbraid.songs import EXTENSIONS, Probed, Song
 
 HAVE = "have"  # the one output of the stage
-RESULTS = Path("results")
 WITHOUT = {HAVE: "to have the stem computed", "references": "to do without a measurement"}
 """What an empty column of the table of songs means."""
 
@@ -44,9 +43,10 @@ def missing(song: Song, column: str, mix: str, error: UnbraidError) -> Have:
 
 
 def find(
-    song: Song, column: str, recipe: Recipe, mix: str, probe: Callable[[str], Probed | UnbraidError]
+    song: Song, column: str, recipe: Recipe, mix: str, probe: Callable[[str], Probed | UnbraidError], results: Path
 ) -> dict[str, Have]:
     """The stems of the recipe that the song has, by name. column: have or references. mix: the key of its mix.
+    results: where stems are delivered.
 
     Raises: UnbraidError for a file that is missing, is not audio, or fits no stem of the recipe.
     """
@@ -54,7 +54,7 @@ def find(
     if not written:
         return {}
     whole, found = probe(song.path), {}
-    for stem, path in (files(written, recipe) if column == HAVE else references(written, recipe)).items():
+    for stem, path in (files(written, recipe, results) if column == HAVE else references(written, recipe)).items():
         probed = probe(path)
         if isinstance(probed, UnbraidError):
             raise _wrong(column, probed.what)
@@ -72,12 +72,12 @@ def find(
     return found
 
 
-def files(written: str, recipe: Recipe) -> dict[str, str]:
+def files(written: str, recipe: Recipe, results: Path) -> dict[str, str]:
     """The files of a column `have`, by the stem of the recipe that each is named after, in whatever case.
 
     written: folders and files, separated by `;`, from the working directory. Of a folder its audio files are taken.
-    Raises: UnbraidError for what is not there, what is named after no stem, what delivering would replace, and two
-    files of one stem.
+    results: where stems are delivered. Raises: UnbraidError for what is not there, what is named after no stem, what
+    delivering would replace, and two files of one stem.
     """
     stems = {stem.casefold(): stem for stem in recipe.stems}
     found: dict[str, str] = {}
@@ -88,7 +88,7 @@ def files(written: str, recipe: Recipe) -> dict[str, str]:
                 f"The column `have` gives {path}, and the recipe {recipe.name!r} delivers no stem {path.stem!r}.",
                 remedy=f"{suggest(path.stem, recipe.stems)} Name each file after its stem, and leave out all others.",
             )
-        if RESULTS.resolve() in path.resolve().parents:
+        if results.resolve() in path.resolve().parents:
             raise UnbraidError(
                 f"The column `have` gives {path}, which lies where stems are delivered and would be replaced.",
                 remedy="Put it into a folder of its own.",

@@ -180,6 +180,7 @@ class Planner:
     model, recipe, preset: look-ups by name that raise UnbraidError for unknown ones; preset also returns the name to report.
     probe: what is known of a source file, or the error that it gave.
     complete: whether a key of the store is there whole. Remote jobs pass a function that always says no.
+    results: where stems are delivered.
     """
 
     config: Config
@@ -188,6 +189,7 @@ class Planner:
     preset: Callable[[str], tuple[str, Preset]]
     probe: Probing
     complete: Callable[[str, tuple[str, ...]], bool]
+    results: Path = Path("results")
 
     def compile(self, songs: Iterable[Song]) -> Plan:
         plan = Plan()
@@ -211,7 +213,7 @@ class Planner:
             return plan.probed.setdefault(str(path), self.probe(path))
 
         mix = self._mix(song, problem, probe)
-        haves = have.find(song, HAVE, recipe, mix.key, probe)
+        haves = have.find(song, HAVE, recipe, mix.key, probe, self.results)
         references = self._references(song, recipe, mix, probe)
         prompts = self._prompts(song, recipe)
         # After these, so that a row which is wrong in them adds nothing to the plan.
@@ -261,7 +263,7 @@ class Planner:
     def _references(self, song: Song, recipe: Recipe, mix: Mix, probe: Probing) -> dict[str, Have]:
         """True stems are only measured against: wrong ones cost the song no stem."""
         try:
-            return have.find(song, "references", recipe, mix.key, probe)
+            return have.find(song, "references", recipe, mix.key, probe, self.results)
         except UnbraidError as error:
             return {"references": have.missing(song, "references", mix.key, error)}
 

@@ -25,9 +25,9 @@ def forget() -> None:
         NOTE.parent.rmdir()
 
 
-def reused() -> set[str]:
-    """The keys that the run of this job found complete."""
-    return set(_note().get("reused", ()))
+def reused() -> set[str] | None:
+    """The keys that the run of this job found complete; None where it told nothing, as a workflow that imports this one."""
+    return set(_note().get("reused", ())) if NOTE.exists() else None
 
 
 def lease() -> str:

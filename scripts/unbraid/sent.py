@@ -1,11 +1,12 @@
 """What a run tells its jobs on other machines of its songs.
 
 Such a job makes the plan again, of the songs that it is for and no others, from what the run found: it looks neither for songs
-nor at any, which thousands of jobs would do to one file system; and a song that has changed or gone meanwhile is still the one
-that the run has planned.
+nor at any (only whether given stems are still there), which thousands of jobs would do to one file system; and a song that has
+changed or gone meanwhile is still the one that the run has planned.
 """
 
 import dataclasses
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from unbraid.audio.probe import Probe
 from unbraid.errors import UnbraidError
-from unbraid.files import read_json, write_json
+from unbraid.files import read_json, replacing
 from unbraid.plan import Plan, PlannedSong
 from unbraid.songs import Song
 
@@ -27,14 +28,14 @@ def tell(plan: Plan) -> None:
     for name, made in plan.songs.items():
         for key in _keys(made):
             users[key].append(name)
-    write_json(
-        NOTE,
-        {
-            "songs": {name: dataclasses.asdict(row) for name, row in plan.rows.items()},
-            "probed": {path: _plain(found) for path, found in plan.probed.items()},
-            "users": users,
-        },
-    )
+    note = {
+        "songs": {name: dataclasses.asdict(_row(plan, name)) for name in plan.rows},
+        "probed": {path: _plain(found) for path, found in plan.probed.items()},
+        "users": users,
+    }
+    with replacing(NOTE) as partial:
+        # Names of files need not be text: as escapes they are.
+        partial.write_text(json.dumps(note), encoding="ascii")
 
 
 def forget() -> None:
@@ -68,6 +69,16 @@ def _jobs(arguments: Iterable[str]) -> list[str]:
     rest = given[given.index("--target-jobs") + 1 :]
     end = next((at for at, word in enumerate(rest) if word.startswith("--")), len(rest))
     return rest[:end]
+
+
+def _row(plan: Plan, name: str) -> Song:
+    """As it was given, with the files that were found in its folders of stems."""
+    row, made = plan.rows[name], plan.songs[name]
+    if made.mix.problem:
+        return row
+    haves = "; ".join(one.path for one in made.haves.values())
+    references = "; ".join(one.path for one in made.references.values())
+    return dataclasses.replace(row, have=haves or row.have, references=references or row.references)
 
 
 def _keys(made: PlannedSong) -> set[str]:

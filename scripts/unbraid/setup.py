@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,20 @@ DEMO = "demo"
 
 
 def set_up(
-    raw: dict[str, Any], home: Path, *, look: bool, warn: Callable[[str], object]
+    raw: dict[str, Any],
+    home: Path,
+    *,
+    look: bool,
+    warn: Callable[[str], object],
+    results: str = "results",
+    others: Iterable[str] = ("work", "logs"),
 ) -> tuple[Config, Plan, list[str]]:
     """The checked configuration, the plan of all songs and the demo song, and the ids of the user's songs.
 
     home: the folder of the Snakefile, whose config/ ships the catalogue, recipes and presets; files of the same names
     in the working directory's config/ add to them. look: whether to look at what the store holds; what the run has seen
     there serves its jobs. Where it does not look, and the run has told of its songs, the plan is of those that this
-    process's jobs are for.
+    process's jobs are for. results, others: folders of unbraid's own, in which no songs are.
     """
     config = load(raw)
     folders = config_folders(home)
@@ -53,14 +59,15 @@ def set_up(
         preset=functools.cache(lambda name: presets.choose(known_presets, name, config)),
         probe=known[1] if known else probes.get,
         complete=_complete(config, look=look),
+        results=Path(results),
     )
     if known:
         return config, planner.compile(known[0]), [song.id for song in known[0]]
-    ours = [Path(name) for name in ("results", "work", "logs", config.store, config.models)]
-    songs, others = collect(config.songs, skip=ours)
-    if look and others:
-        named = ", ".join(path.name for path in others[:3]) + (", …" if len(others) > 3 else "")
-        warn(f"Passed over {len(others)} file(s) in {config.songs} that are not audio or video by name: {named}")
+    ours = [Path(name) for name in (results, *others, config.store, config.models)]
+    songs, strange = collect(config.songs, skip=ours)
+    if look and strange:
+        named = ", ".join(path.name for path in strange[:3]) + (", …" if len(strange) > 3 else "")
+        warn(f"Passed over {len(strange)} file(s) in {config.songs} that are not audio or video by name: {named}")
     if look and not songs:
         warn(f"There are no songs in {config.songs!r} yet: put audio files there, or try the target `demo`.")
     wanted = [song.id for song in songs]
@@ -76,6 +83,8 @@ def _complete(config: Config, *, look: bool) -> Callable[[str, tuple[str, ...]],
     if look:
         return complete_in(Path(config.store))
     seen = reused()
+    if seen is None:
+        return complete_in(Path(config.store))
     return lambda key, stems: key in seen
 
 

@@ -117,9 +117,15 @@ def reason(log: Path) -> str:
     return re.sub(r"^song '[^']*', ", "", " ".join(message.split()))
 
 
-def reasons(logs: Mapping[Job, Path]) -> dict[Job, str]:
-    """Why jobs failed that went as one: of those whose logs tell of an error, the latest last; of all, where none does."""
-    told = {job: reason(log) for job, log in sorted(logs.items(), key=lambda entry: _changed(entry[1]))}
+def reasons(logs: Mapping[Job, Path], since: float) -> dict[Job, str]:
+    """Why jobs failed that went as one: of those whose logs tell of an error, the latest last; of all, where none does.
+
+    since: seconds since 1970; a log from before that is of another run.
+    """
+    told = {
+        job: reason(log) if _changed(log) >= since else f"{SILENT} It left no log at {log}."
+        for job, log in sorted(logs.items(), key=lambda entry: _changed(entry[1]))
+    }
     errors = {job: text for job, text in told.items() if not text.startswith(SILENT)}
     return errors or told
 

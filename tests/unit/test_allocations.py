@@ -24,5 +24,18 @@ def test_a_network_is_given_more_for_longer_songs_on_a_cpu_and_where_it_takes_lo
     assert isinstance(network(123.4), int)
 
 
+def test_a_network_is_given_as_much_more_as_it_goes_over_the_song():
+    once = {"shifts": 0, "overlap": 0.25}
+    assert allocations.passes(once, 1) == 1
+    assert allocations.passes({"shifts": 10, "overlap": 0.5}, 4) == 60
+    assert allocations.passes({}, 0) <= 1
+
+    def network(passes):
+        return allocations.network(HOUR, 1, gpu=False, slow=False, passes=passes)
+
+    assert network(60) > 50 * network(1)
+    assert network(0.5) == network(1)
+
+
 def test_what_is_around_the_network_is_given_less():
     assert allocations.around(HOUR, 1) < allocations.network(HOUR, 1, gpu=True, slow=False)

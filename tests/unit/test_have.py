@@ -1,5 +1,6 @@
 """Stems that a user has: which files they are, and what the plan of their song is then."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -62,13 +63,19 @@ def shape(planned, stem):
 
 def test_a_folder_s_audio_files_are_the_stems_they_are_named_after_in_whatever_case(stems, recipe):
     folder = stems("Vocals.WAV", "drums.mp3", "cover.jpg", "notes.txt", "._vocals.wav")
-    assert have.files(folder, recipe) == {"vocals": f"{folder}/Vocals.WAV", "drums": f"{folder}/drums.mp3"}
+    assert have.files(folder, recipe, Path("results")) == {
+        "vocals": f"{folder}/Vocals.WAV",
+        "drums": f"{folder}/drums.mp3",
+    }
 
 
 def test_files_and_folders_may_be_listed(stems, recipe):
     folder = stems("vocals.wav", "drums.flac")
     listed = f" {folder}/drums.flac ;{folder}/vocals.wav; "
-    assert have.files(listed, recipe) == {"drums": f"{folder}/drums.flac", "vocals": f"{folder}/vocals.wav"}
+    assert have.files(listed, recipe, Path("results")) == {
+        "drums": f"{folder}/drums.flac",
+        "vocals": f"{folder}/vocals.wav",
+    }
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def test_files_and_folders_may_be_listed(stems, recipe):
 )
 def test_what_cannot_be_taken_is_an_error_that_says_why(stems, recipe, names, written, message):
     with pytest.raises(UnbraidError, match=message):
-        have.files(written.format(stems(*names)), recipe)
+        have.files(written.format(stems(*names)), recipe, Path("results"))
 
 
 def test_a_file_that_delivering_would_replace_is_not_taken(tmp_path, monkeypatch, recipe):
@@ -92,7 +99,7 @@ def test_a_file_that_delivering_would_replace_is_not_taken(tmp_path, monkeypatch
     (tmp_path / "results/s").mkdir(parents=True)
     (tmp_path / "results/s/vocals.wav").write_bytes(b"x")
     with pytest.raises(UnbraidError, match="would be replaced"):
-        have.files("results/s", recipe)
+        have.files("results/s", recipe, Path("results"))
 
 
 def test_of_references_those_named_after_stems_are_taken_and_others_passed_over(stems, recipe):

@@ -38,7 +38,7 @@ def made(tmp_path, complete=("old",), missing=("new",), said=None, **written):
 def test_a_run_leases_what_it_needs_and_tells_its_jobs_what_was_there(tmp_path):
     keep(tmp_path / "store", "old")
     one = made(tmp_path)
-    assert run_note.reused() == set()
+    assert run_note.reused() is None
     one.begin(["new"], ["song"])
     assert leased(tmp_path / "store") == {"old", "new"}
     assert run_note.reused() == {"old"}

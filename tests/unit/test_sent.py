@@ -1,5 +1,6 @@
 """Jobs on other machines plan their own songs as the run did, whatever has become of the files."""
 
+import os
 import shutil
 
 import pytest
@@ -44,6 +45,33 @@ def test_a_song_is_found_by_any_key_of_its_jobs(plan, monkeypatch, kind):
 
 def song_of(made):
     return made.segments.song if hasattr(made, "segments") else made.song
+
+
+def test_given_stems_are_those_that_the_run_found_whatever_comes_beside_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan_of(tmp_path, {"one": 1})
+    (tmp_path / "given").mkdir()
+    shutil.copy("songs/one.wav", "given/vocals.wav")
+    (tmp_path / "songs.tsv").write_text("song\tpath\thave\none\tsongs/one.wav\tgiven\n")
+    _, made, _ = set_up({"device": "cpu", "songs": "songs.tsv"}, HOME, look=True, warn=print)
+    (tmp_path / "work").mkdir()
+    sent.tell(made)
+    shutil.copy("songs/one.wav", "given/drums.wav")
+    again, first = planned(monkeypatch, "report:song=one")[1].songs["one"], made.songs["one"]
+    assert set(first.haves) == {"vocals"}
+    assert again.haves == first.haves
+    assert (again.separations, again.stems) == (first.separations, first.stems)
+
+
+def test_a_name_that_is_no_text_can_be_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan_of(tmp_path, {"one": 1})
+    name = os.fsdecode(b"songs/\xff.wav")
+    os.rename("songs/one.wav", name)
+    _, made, (song,) = set_up({"device": "cpu"}, HOME, look=True, warn=print)
+    (tmp_path / "work").mkdir()
+    sent.tell(made)
+    assert planned(monkeypatch, f"report:song={song}")[1].songs == {song: made.songs[song]}
 
 
 def test_an_allocation_of_several_songs_plans_each_of_them_once(plan, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from tiny_networks import checkpoint
-from unbraid import setup
+from unbraid import run_note, setup
 from unbraid.errors import UnbraidError
 from unbraid.files import sha256, write_json
 
@@ -108,6 +108,8 @@ def test_what_the_store_holds_counts_unless_it_must_not(desk):
 
     assert complete()
     assert not complete(reuse=False)
+    assert complete(look=False)  # no run has told what it found
+    run_note.tell("", [])
     assert not complete(look=False)
 
 

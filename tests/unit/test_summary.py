@@ -142,10 +142,19 @@ def test_of_jobs_that_failed_together_those_are_told_of_that_say_why(tmp_path):
         logs[(stage, "key")].write_text(text)
         os.utime(logs[(stage, "key")], (number, number))
     logs[("report", "song")] = tmp_path / "none.log"
-    assert summary.reasons(logs) == {("segment", "key"): "It is empty."}
+    assert summary.reasons(logs, 0) == {("segment", "key"): "It is empty."}
     del logs[("segment", "key")]
-    assert set(summary.reasons(logs)) == set(logs)
-    assert all("may have been killed" in reason for reason in summary.reasons(logs).values())
+    assert set(summary.reasons(logs, 0)) == set(logs)
+    assert all("may have been killed" in reason for reason in summary.reasons(logs, 0).values())
+
+
+def test_a_log_of_an_earlier_run_is_no_reason(tmp_path):
+    log = tmp_path / "old.log"
+    log.write_text("x ERROR It was broken.\n")
+    os.utime(log, (10, 10))
+    (reason,) = summary.reasons({("merge", "key"): log}, 11).values()
+    assert "broken" not in reason
+    assert "left no log" in reason
 
 
 def test_of_several_errors_of_a_song_the_latest_comes_last(tmp_path):
@@ -153,4 +162,4 @@ def test_of_several_errors_of_a_song_the_latest_comes_last(tmp_path):
     for time, (stage, log) in enumerate(logs.items()):
         log.write_text(f"x ERROR of {stage[0]}\n")
         os.utime(log, (10 - time, 10 - time))
-    assert list(summary.reasons(logs).values()) == ["of convert", "of merge"]
+    assert list(summary.reasons(logs, 0).values()) == ["of convert", "of merge"]

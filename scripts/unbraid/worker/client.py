@@ -19,8 +19,8 @@ from unbraid.progress import Progress
 log = logging.getLogger("unbraid")
 
 SILENCE = 60.0  # seconds without a word after which a worker counts as dead; a live one speaks every second
-FAREWELL = 5.0  # seconds that a cancelled job waits for the worker to tidy up
 LOGS = Path("logs/worker")
+FAREWELL = 5.0  # seconds that a cancelled job waits for the worker to tidy up
 Task = dict[str, Any]
 
 
@@ -28,10 +28,11 @@ class Died(Exception):
     """The worker is gone, or as good as gone."""
 
 
-def separate(task: Task, *, warm: bool) -> None:
+def separate(task: Task, *, warm: bool, logs: Path = LOGS) -> None:
     """Do a task: in a worker of this run where `warm` asks for it and this machine has what that takes, else here.
 
-    Either way the files are the same to the byte, and so are the errors. Raises: UnbraidError when a worker dies twice.
+    Either way the files are the same to the byte, and so are the errors. logs: the folder of what workers say.
+    Raises: UnbraidError when a worker dies twice.
     """
     if warm and hasattr(socket, "AF_UNIX") and os.name == "posix":
         from unbraid.worker import owner, places
@@ -48,7 +49,7 @@ def separate(task: Task, *, warm: bool) -> None:
                 log.warning("No worker can be used (%s); separating in the job itself.", error)
                 found = None
             if run and found:
-                _with_retry(Worker(found, run, task["model"]["name"]), task)
+                _with_retry(Worker(found, run, task["model"]["name"], logs), task)
                 return
     from unbraid.worker import task as here
 
@@ -84,9 +85,9 @@ def _with_retry(worker: "Worker", task: Task) -> None:
 class Worker:
     """The worker of a slot, for one job."""
 
-    def __init__(self, slot: Any, run: Any, model: str) -> None:
+    def __init__(self, slot: Any, run: Any, model: str, logs: Path = LOGS) -> None:
         self.run, self.model = run, model
-        self.log = LOGS / f"{model}.{slot.number}.log"
+        self.log = logs / f"{model}.{slot.number}.log"
         self._slot = slot
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
