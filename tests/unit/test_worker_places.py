@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,10 +16,11 @@ ME = Owner.of(os.getpid())
 
 
 @pytest.fixture
-def base(tmp_path_factory, monkeypatch):
-    made = tmp_path_factory.mktemp("b")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(made))
-    return made
+def base(monkeypatch):
+    """A folder of a short name: sockets have no long ones, and those of tests side by side are."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", made)
+        yield Path(made)
 
 
 def test_an_owner_lives_until_its_process_ends_even_as_a_zombie():
