@@ -10,6 +10,8 @@ MIX_OF |= {key: made.mix for key, made in plan.ensembles.items()}
 MIX_OF |= {key: made.segments.mix for key, made in plan.works.items()}
 MIX_OF |= {key: made.segments.mix for key, made in plan.separations.items()}
 
+# `lanes` of a job: what it takes of an allocation's two (profiles/slurm).
+
 # A run that sends its jobs elsewhere was told how many at a time. Others get constants: each function is called for each job.
 SENT = workflow.resource_settings.nodes is not None
 

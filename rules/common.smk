@@ -13,8 +13,12 @@ from unbraid.audio import formats, stem_mp4
 from unbraid.errors import UnbraidError
 from unbraid.backends import registry
 from unbraid.page import FILE as PAGE
-from unbraid.setup import config_folders, set_up, stack
+from unbraid.setup import config_folders, found_by_jobs, set_up, stack
 from unbraid.worker import owner
+
+if not hasattr(workflow.current_basedir, "__fspath__"):  # sources.smk
+    # Snakemake copies a job's script too, and it finds the library no more beside itself.
+    found_by_jobs(HOME / "scripts")
 
 # Where a workflow that imports this one may want them (`pathvars:`).
 WORK, RESULTS, LOGS = map(workflow.pathvars.apply, ["<work>", "<results>", "<logs>"])

@@ -28,9 +28,6 @@ def home():
                 pass
             else:
                 os.mkdir(partial)  # to be removed
-    # Snakemake copies a job's script too, and it finds the library no more beside itself.
-    others = [os.environ[name] for name in ("PYTHONPATH",) if name in os.environ]
-    os.environ.update(PYTHONPATH=os.pathsep.join([str(place / "scripts"), *others]))
     return place
 
 

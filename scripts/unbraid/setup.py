@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterable
@@ -86,6 +87,11 @@ def _complete(config: Config, *, look: bool) -> Callable[[str, tuple[str, ...]],
     if seen is None:
         return complete_in(Path(config.store))
     return lambda key, stems: key in seen
+
+
+def found_by_jobs(folder: Path) -> None:
+    """The library in this folder is found by all processes that this one starts."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def config_folders(home: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ class Cluster:
                 if psutil.Process(int(file.read_text())).is_running():
                     continue
             self.start(part)
-        flow.until(lambda: _said("sinfo", "--noheader", "--Node", "--states=idle").count("\n") == 3)
+        flow.until(lambda: _said("sinfo", "--noheader", "--Node", "--states=idle").count("\n") == 3, each=0.5)
 
     @staticmethod
     def allocations(since: float = 0.0) -> list[Allocation]:
@@ -134,12 +134,5 @@ def held(stage: str, seconds: float = 90) -> psutil.Process:
             return True
         return False
 
-    wait(catch, seconds)
+    flow.until(catch, seconds, 0.05)
     return found[0]
-
-
-def wait(condition: Callable[[], bool], seconds: float, each: float = 0.05) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "it never came to pass"
-        time.sleep(each)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slurm.cluster import Allocation, Cluster, Desk, held, of_jobs, wait, workers
+from slurm.cluster import Allocation, Cluster, Desk, held, of_jobs, workers
 from unit.real_weights import fetched
 from workflow import flow
 
@@ -139,7 +139,7 @@ def test_the_machine_that_submits_never_loads_torch(batch: Batch) -> None:
 @pytest.mark.weights
 def test_no_worker_outlives_its_allocation(batch: Batch) -> None:
     assert batch.seen.leases
-    wait(lambda: not workers(), 10)
+    flow.until(lambda: not workers(), 10, 0.5)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_a_job_that_goes_on_although_its_node_counts_as_lost_spoils_nothing(
         job = held("separate")
         node = job.environ()["SLURMD_NODENAME"]
         whole.kill(node)
-        wait(lambda: any(one.state == "NODE_FAIL" for one in whole.allocations(begun)), 60, 0.5)
+        flow.until(lambda: any(one.state == "NODE_FAIL" for one in whole.allocations(begun)), 60, 0.5)
         job.resume()
         end(process, desk)
     assert desk.audio() == local
@@ -242,7 +242,7 @@ def test_a_run_that_is_stopped_leaves_nothing_on_the_cluster(whole: Cluster, des
         held("separate")
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
-        wait(lambda: not whole.busy() and not list(of_jobs()), 30, 0.5)
+        flow.until(lambda: not whole.busy() and not list(of_jobs()), 30, 0.5)
     assert not desk.partials()
 
 

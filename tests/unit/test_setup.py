@@ -1,6 +1,7 @@
 """From a raw configuration and a folder of songs to a plan, in a working directory of a user's."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,10 @@ def test_the_stack_follows_the_device(monkeypatch, device, system, expected):
     monkeypatch.setattr(setup.platform, "system", lambda: system)
     assert setup.stack(device) == expected
     assert (HOME / f"envs/{expected}.yaml").is_file()
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "here"), ("there", f"here{os.pathsep}there")])
+def test_jobs_find_a_library_that_lies_elsewhere_and_what_they_found_before(monkeypatch, before, after):
+    monkeypatch.setenv("PYTHONPATH", before)
+    setup.found_by_jobs(Path("here"))
+    assert os.environ["PYTHONPATH"] == after

@@ -164,9 +164,9 @@ def small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition, looking as often as it takes to catch a job in its act."""
+def until(condition: Callable[[], bool], seconds: float = 60, each: float = 0.001) -> None:
+    """Wait for a condition, looking `each` so many seconds: by default as often as it takes to catch a job in its act."""
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "it never came to pass"
-        time.sleep(0.001)
+        time.sleep(each)
