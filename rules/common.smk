@@ -46,7 +46,6 @@ owner.declare(keep=workflow.subprocess_exec)
 config.update(settings.model_dump())
 
 
-SEGMENT_FILES = {"mix": "mix.wav", "table": "segments.tsv", "info": "segments.json"}
 # What decodes, cuts, joins and delivers; a network's job takes that of its backend.
 STACK = f"../envs/{stack(settings.device)}.yaml"
 CATALOGUES = config_folders(HOME)
@@ -62,13 +61,12 @@ wildcard_constraints:
     format="|".join(formats.FORMATS),
 
 
-def nothing_unless_afresh():
-    """No input; but with `reuse: false` Snakemake is told to do `convert`, and so all that follows from it, in any case.
+def nothing_unless_afresh(wildcards):
+    """No input; but Snakemake is told to do `convert`, and so all that follows from it, in any case: for `reuse: false`.
 
     It is asked while the DAG is built, which is when Snakemake has its set of forced rules.
     """
-    if not settings.reuse:
-        workflow.dag.forcerules.add(workflow.get_rule(CONVERT))
+    workflow.dag.forcerules.add(workflow.get_rule(CONVERT))
     return []
 
 
@@ -144,7 +142,7 @@ def segment_task(wildcards):
 def separate_input(wildcards):
     separation = plan.works[wildcards.key]
     key, model = separation.segments.key, separation.model
-    files = {name: segment_file(key, file) for name, file in SEGMENT_FILES.items()}
+    files = {"mix": segment_file(key), "info": segment_file(key, "mix.json")}
     if model.weights and not is_unreadable(separation):
         files["model"] = ancient(model_file(model.name))
     if separation.prompt and not is_unreadable(separation):
@@ -222,8 +220,7 @@ def merge_input(wildcards):
     return {
         "parts": [f"{part}.wav" for part in parts],
         "reports": [f"{part}.json" for part in parts],
-        "mix_info": mix_file(separation.segments.mix, "mix.json"),
-        "segment_info": segment_file(separation.segments.key, "segments.json"),
+        "info": segment_file(separation.segments.key, "mix.json"),
     }
 
 

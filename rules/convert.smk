@@ -2,7 +2,7 @@
 # changes nothing (its content is in the key).
 rule convert:
     input:
-        lambda wildcards: nothing_unless_afresh(),
+        [] if settings.reuse else nothing_unless_afresh,
     output:
         mix=passing(f"{WORK}/mix/{{key}}/mix.wav"),
         info=passing(f"{WORK}/mix/{{key}}/mix.json"),

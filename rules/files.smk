@@ -16,7 +16,7 @@ def have_file(key, name="have.wav"):
     return f"{WORK}/have/{key}/{name}"
 
 
-def segment_file(key, name):
+def segment_file(key, name="mix.wav"):
     return f"{WORK}/segments/{key}/{name}"
 
 

@@ -1,8 +1,7 @@
 rule page:
     input:
         mix=lambda wildcards: mix_file(plan.songs[wildcards.song].mix.key),
-        quality=quality_file("{song}"),
-        # Written after the stems that the page is made of.
+        # Written after the stems that the page is made of, and with what was measured of them.
         provenance=f"{RESULTS}/{{song}}/provenance.json",
     output:
         page=page_file("{song}"),

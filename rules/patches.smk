@@ -1,12 +1,15 @@
-# Two things that Snakemake does for the worse here. No rules. A workflow that imports this one has it as it is.
+# Four things that Snakemake does for the worse here. No rules. A workflow that imports this one has it as it is.
+import functools
+import gc
+
+import snakemake.common
+import snakemake.rules
 from snakemake.dag import ScriptProcessor
 from snakemake.io import PeriodicityDetector
 
-# It takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
-if workflow.modifier.is_main_snakefile():
-    PeriodicityDetector.is_periodic = lambda detector, value: None
+# It finds out the arguments of each function of a rule whenever it calls it, several times for each job.
+function_arguments = functools.cache(snakemake.common.get_function_params)
 
-# It reads the script of each job to see that it is there: of thousands of jobs, but of one rule they have the same.
 see_script, seen_scripts = ScriptProcessor.process_job, set()
 
 
@@ -17,4 +20,15 @@ def see_script_of_rule(processor, job):
 
 
 if workflow.modifier.is_main_snakefile():
+    # It takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
+    PeriodicityDetector.is_periodic = lambda detector, value: None
+
+    # It reads the script of each job to see that it is there: of thousands of jobs, but of one rule they have the same.
     ScriptProcessor.process_job = see_script_of_rule
+
+    snakemake.common.get_function_params = function_arguments
+    snakemake.rules.get_function_params = function_arguments
+
+    # What a plan of thousands of songs is made of stays to the end. To look through it for garbage every 700 objects, as
+    # Python does, takes a fifth of the time.
+    gc.set_threshold(100_000)

@@ -3,8 +3,7 @@ rule segment:
         unpack(segment_input),
     output:
         mix=passing(f"{WORK}/segments/{{key}}/mix.wav"),
-        table=passing(f"{WORK}/segments/{{key}}/segments.tsv"),
-        info=passing(f"{WORK}/segments/{{key}}/segments.json"),
+        info=passing(f"{WORK}/segments/{{key}}/mix.json"),
     log:
         f"{LOGS}/segment/{{key}}.log",
     group:

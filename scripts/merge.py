@@ -11,8 +11,7 @@ with job(snakemake.log[0], "merge", task.pop("song"), snakemake.config["log_leve
     merge(
         [Path(path) for path in snakemake.input.parts],
         [Path(path) for path in snakemake.input.reports],
-        Path(snakemake.input.mix_info),
-        Path(snakemake.input.segment_info),
+        Path(snakemake.input.info),
         [Path(path) for path in snakemake.output.stems],
         Path(snakemake.output.manifest),
         **task,

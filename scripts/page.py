@@ -11,7 +11,7 @@ with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
     page(
         {stem: Path(path) for stem, path in facts["stems"].items()},
         Path(snakemake.input.mix),
-        Path(snakemake.input.quality),
+        Path(snakemake.input.provenance).with_name("qc.json"),
         Path(snakemake.input.provenance),
         Path(snakemake.output.page),
         limits=task["limits"],

@@ -11,7 +11,6 @@ with job(snakemake.log[0], "segment", task.pop("song"), snakemake.config["log_le
         [(factor, Path(path)) for factor, path in task.pop("sources")],
         Path(snakemake.input.mix_info),
         Path(snakemake.output.mix),
-        Path(snakemake.output.table),
         Path(snakemake.output.info),
         **task,
     )

@@ -12,7 +12,6 @@ with job(snakemake.log[0], "separate", song, config["log_level"]):
     task = {
         **given,
         "mix": snakemake.input.mix,
-        "table": snakemake.input.table,
         "info": snakemake.input.info,
         "stems": snakemake.output.stems,
         "report": snakemake.output.report,

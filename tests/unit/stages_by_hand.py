@@ -55,13 +55,13 @@ def separated(
 ) -> np.ndarray:
     """Stems of `audio`, [stems, channels, frames], in the model's format, made in `segments` segments."""
     source, info = write_mix(folder, audio, rate)
-    mix, table, statistics = folder / "mix.wav", folder / "segments.tsv", folder / "segments.json"
-    segment([(1, source)], info, mix, table, statistics, rate=model.rate, channels=model.channels, count=segments)
+    mix, statistics = folder / "mix.wav", folder / "segments.json"
+    segment([(1, source)], info, mix, statistics, rate=model.rate, channels=model.channels, count=segments)
     parts = []
     for index in range(segments):
         part = folder / f"{index}.wav"
         separate(
-            mix, table, statistics, part, folder / f"{index}.json",
+            mix, statistics, part, folder / f"{index}.json",
             model=model, folder=weights, settings=settings or REFERENCE, index=index, device="cpu", threads=threads,
             prompt=prompt,
         )  # fmt: skip

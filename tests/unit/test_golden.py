@@ -12,7 +12,7 @@ from demucs.htdemucs import HTDemucs
 
 from stages_by_hand import separated, write_mix
 from test_upstream_parity import tiny_model
-from unbraid.files import read_json, sha256
+from unbraid.files import read_json, sha256, write_json
 from unbraid.keys import STAGE_VERSIONS
 from unbraid.stages.convert import convert
 from unbraid.stages.have import have
@@ -70,7 +70,6 @@ def test_segment(tmp_path):
         [(1, source)],
         info,
         tmp_path / "m.wav",
-        tmp_path / "t.tsv",
         tmp_path / "i.json",
         rate=44100,
         channels=2,
@@ -87,7 +86,6 @@ def test_separate(tmp_path):
 
 def test_merge(tmp_path):
     made, _folder, _ = tiny_model(tmp_path, HTDemucs)
-    _source, info = write_mix(tmp_path / "mono48", sines(30_000, 48000)[:, :1], 48000)
     joined = sines(27_563, 44100)
     wide = np.concatenate([joined, joined / 2, joined / 4, joined / 8], axis=1)
     part, _ = write_mix(tmp_path / "part", wide, 44100)
@@ -95,11 +93,14 @@ def test_merge(tmp_path):
         '{"seconds": 1, "device": "cpu", "engine": "torch", "arithmetic": "tf32", "threads": 1,'
         ' "notices": ["a", "a"], "weights": {}}'
     )
-    (tmp_path / "i.json").write_text('{"channels": 2, "rate": 44100, "seconds": 1}')
+    write_json(
+        tmp_path / "i.json",
+        {"channels": 2, "rate": 44100, "seconds": 1, "song": {"frames": 30_000, "rate": 48000, "channels": 1}},
+    )
     stems = [tmp_path / f"{stem}.wav" for stem in made.stems]
     manifest = tmp_path / "manifest.json"
     merge(
-        [part], [tmp_path / "r.json"], info, tmp_path / "i.json", stems, manifest,
+        [part], [tmp_path / "r.json"], tmp_path / "i.json", stems, manifest,
         model=made.name, licence=made.licence, key="k", content={"a": 1}, settings={},
     )  # fmt: skip
     read = [soundfile.read(stem, dtype="float32", always_2d=True) for stem in stems]

@@ -16,10 +16,10 @@ import soxr
 from audio_samples import music
 from unbraid.audio import wav
 from unbraid.errors import UnbraidError
-from unbraid.files import write_json
+from unbraid.files import read_json, write_json
 from unbraid.grid import cores
 from unbraid.stages import segment as stage
-from unbraid.stages.segment import arrange, combine, measure, read_segments, read_statistics, segment
+from unbraid.stages.segment import arrange, combine, measure, read_cores, read_statistics, segment
 
 
 def song(folder: Path, audio: np.ndarray, rate: int = 44100, name: str = "mix.wav") -> Path:
@@ -32,16 +32,16 @@ def song(folder: Path, audio: np.ndarray, rate: int = 44100, name: str = "mix.wa
 
 
 class Segmented:
-    """The three outputs of the stage, run on these sources."""
+    """The two outputs of the stage, run on these sources."""
 
     def __init__(self, folder: Path, sources: list[tuple[int, Path]], rate=None, channels=None, count=1):
         out = folder / "out"
-        self.path, self.table, self.info = out / "mix.wav", out / "segments.tsv", out / "segments.json"
+        self.path, self.info = out / "mix.wav", out / "mix.json"
         told = sources[0][1].parent / "mix.json"
-        segment(sources, told, self.path, self.table, self.info, rate=rate, channels=channels, count=count)
+        segment(sources, told, self.path, self.info, rate=rate, channels=channels, count=count)
         self.audio, self.rate = soundfile.read(self.path, dtype="float32", always_2d=True)
         self.statistics = read_statistics(self.info)
-        self.segments = read_segments(self.table)
+        self.segments = read_cores(self.info)
 
 
 def expect_statistics(found, audio: np.ndarray, rate: int) -> None:
@@ -194,7 +194,7 @@ def test_a_mono_song_is_resampled_once_and_then_the_same_on_both_channels(tmp_pa
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
-def test_the_table_cuts_the_whole_song_without_gap_or_overlap(tmp_path, count):
+def test_the_cores_cut_the_whole_song_without_gap_or_overlap(tmp_path, count):
     found = Segmented(tmp_path, [(1, song(tmp_path / "in", music(10_007)))], count=count)
     starts, stops = zip(*found.segments, strict=True)
     assert len(found.segments) == count
@@ -204,9 +204,9 @@ def test_the_table_cuts_the_whole_song_without_gap_or_overlap(tmp_path, count):
     assert found.segments == cores(10_007, count)
 
 
-def test_the_table_is_plain_tab_separated_text(tmp_path):
-    found = Segmented(tmp_path, [(1, song(tmp_path / "in", music(10)))], count=2)
-    assert found.table.read_bytes() == b"segment\tstart\tend\n0\t0\t5\n1\t5\t10\n"
+def test_what_the_song_was_before_is_told_with_it(tmp_path):
+    found = Segmented(tmp_path, [(1, song(tmp_path / "in", music(4800, 48000, 1), 48000))], rate=44100, channels=2)
+    assert read_json(found.info)["song"] == {"frames": 4800, "rate": 48000, "channels": 1}
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):

@@ -25,7 +25,7 @@ def task(
     audio = np.random.default_rng(seed).uniform(-0.5, 0.5, (int(seconds * 44100), 2)).astype(np.float32)
     source, info = write_mix(folder, audio, 44100)
     names = {name: str(folder / file) for name, file in FILES.items()}
-    paths = [Path(names[name]) for name in ("mix", "table", "info")]
+    paths = [Path(names[name]) for name in ("mix", "info")]
     segment([(1, source)], info, *paths, rate=44100, channels=2, count=1)
     rest = {"settings": REFERENCE, "index": 0, "device": "cpu", "threads": 1, "temp_dir": "", "prompt": None}
     rest["joint"] = False
@@ -34,7 +34,6 @@ def task(
 
 FILES = {
     "mix": "mix.wav",
-    "table": "segments.tsv",
     "info": "segments.json",
     "stems": "0.wav",
     "report": "0.json",

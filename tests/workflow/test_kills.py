@@ -18,7 +18,7 @@ from flow import STAGES, Desk, noise, until, write
 SEGMENTS = {"segment_seconds": 40}
 LEFT_OPEN = {  # what a killed stage must not have completed, and a file that is there while it works
     "convert": ("work/mix/*/mix.json", "work/mix/*/.mix.wav.partial"),
-    "segment": ("work/segments/*/segments.json", "logs/segment/*.log"),
+    "segment": ("work/segments/*/mix.json", "logs/segment/*.log"),
     "separate": ("work/separated/*/{open}.json", "work/separated/*/.{open}.wav.partial"),
     "merge": ("work/stems/*/manifest.json", "work/stems/*/.copy.wav.partial"),
     "deliver": ("results/song/copy.wav", "results/song/.copy.wav.partial"),

@@ -26,8 +26,7 @@ PACKAGES = (
 def merge(
     parts: list[Path],
     reports: list[Path],
-    mix_info: Path,
-    segment_info: Path,
+    info: Path,
     stems: list[Path],
     manifest: Path,
     *,
@@ -40,11 +39,11 @@ def merge(
     """Join `parts` (what separate wrote, in order) into one file per stem of the model, and write the manifest last.
 
     Joining is concatenation: every crossfade happened inside separate, on the grid. The stems are float32.
-    model, licence, key, content, settings: for the manifest.
+    info: what segment wrote. model, licence, key, content, settings: for the manifest.
     """
     begun = time.monotonic()
-    song, segmented = read_json(mix_info), read_json(segment_info)
-    channels = segmented["channels"]
+    segmented = read_json(info)
+    song, channels = segmented["song"], segmented["channels"]
     joined = (block for part in parts for block in wav.blocks(part))
     with ExitStack() as files:
         outputs = [

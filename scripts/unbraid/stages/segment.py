@@ -1,6 +1,5 @@
 """Stage segment: one song in one model format, whole, with its statistics and the cores of its segments."""
 
-import csv
 import dataclasses
 import functools
 import os
@@ -25,7 +24,6 @@ def segment(
     sources: list[tuple[int, Path]],
     mix_info: Path,
     mix: Path,
-    table: Path,
     info: Path,
     *,
     rate: int | None,
@@ -36,7 +34,8 @@ def segment(
 
     sources: (coefficient, file) pairs at the song's rate and channels; the input is their sum.
     mix_info: what convert said of the song. rate, channels: the model's; None keeps the song's.
-    Writes `mix` (float32), `table` (segment, start, end in frames of `mix`) and `info` (the statistics of `mix`).
+    Writes `mix` (float32) and `info`: the statistics of `mix`, the core [start, end) of each segment in frames of it, and
+    what the song was before (`song`).
     """
     begun = time.monotonic()
     song = read_json(mix_info)
@@ -51,17 +50,20 @@ def segment(
         arranged = (arrange(block, channels) for block in combine(sources, song["frames"]))
         with replacing(mix) as partial, wav.create(partial, rate, channels) as file:
             statistics = measure(_written(resample(arranged, song["rate"], rate, frames), file), rate)
-    with replacing(table) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["segment", "start", "end"])
-        writer.writerows((index, *core) for index, core in enumerate(cores(frames, count)))
-    write_json(info, {**dataclasses.asdict(statistics), "seconds": round(time.monotonic() - begun, 3)})
+    write_json(
+        info,
+        {
+            **dataclasses.asdict(statistics),
+            "cores": cores(frames, count),
+            "song": {name: song[name] for name in ("frames", "rate", "channels")},
+            "seconds": round(time.monotonic() - begun, 3),
+        },
+    )
 
 
-def read_segments(table: Path) -> list[tuple[int, int]]:
-    """The cores [start, end) of a table of segments."""
-    with open(table, encoding="utf-8", newline="") as file:
-        return [(int(row["start"]), int(row["end"])) for row in csv.DictReader(file, delimiter="\t")]
+def read_cores(info: Path) -> list[tuple[int, int]]:
+    """The core [start, end) of each segment."""
+    return [(start, end) for start, end in read_json(info)["cores"]]
 
 
 def read_statistics(info: Path) -> Statistics:

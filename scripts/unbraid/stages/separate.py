@@ -19,7 +19,7 @@ from unbraid.backends.session import Audio, Pass, Session, Statistics, load
 from unbraid.files import read_json, replacing, write_json
 from unbraid.grid import Chunk, overlap_add
 from unbraid.progress import Progress
-from unbraid.stages.segment import read_segments, read_statistics
+from unbraid.stages.segment import read_cores, read_statistics
 from unbraid.threads import Behind
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class Showing(Protocol):
 
 def separate(
     mix: Path,
-    table: Path,
     info: Path,
     stems: Path,
     report: Path,
@@ -57,7 +56,7 @@ def separate(
 ) -> None:
     """Separate segment `index` of `mix` into `stems`: float32, the stems' channels side by side, in the model's order.
 
-    mix, table, info: what segment wrote. folder: of the model's files. settings: what the preset asks for.
+    mix, info: what segment wrote. folder: of the model's files. settings: what the preset asks for.
     prompt: what stage prompt wrote, for a model that is asked in words.
     session: of this model, folder, settings, device and threads, where one is loaded already; it stays open.
     show: makes what shows progress, of the seconds of audio to do and a label.
@@ -66,7 +65,7 @@ def separate(
     """
     begun = time.monotonic()
     statistics = read_statistics(info)
-    start, stop = read_segments(table)[index]
+    start, stop = read_cores(info)[index]
     audio_seconds = (stop - start) / statistics.rate
     with ExitStack() as ends:
         if session is None:

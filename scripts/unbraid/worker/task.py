@@ -29,7 +29,7 @@ def load_session(task: Task) -> Session:
 def run(task: Task, session: Session | None = None, show: Callable[[float, str], Showing] = Progress) -> None:
     """Separate, with a session of the task's key where there is one."""
     separate(
-        *(Path(task[name]) for name in ("mix", "table", "info", "stems", "report")),
+        *(Path(task[name]) for name in ("mix", "info", "stems", "report")),
         model=from_table(task["model"]),
         folder=Path(task["folder"]),
         settings=task["settings"],
