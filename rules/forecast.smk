@@ -2,6 +2,7 @@
 import functools
 import time
 from collections import Counter
+from contextlib import suppress
 
 import psutil
 
@@ -159,6 +160,14 @@ def jobs_that_ran():
                 yield measured.Ran(found, 0.0, 0.0)
 
 
+def log_of(job):
+    """Where a storage carries files it is fetched from there, if it got so far."""
+    if CARRIED:
+        with suppress(WorkflowError):
+            workflow.async_run(job.log[0].retrieve_from_storage())
+    return Path(job.log[0])
+
+
 def manifest_of(key):
     try:
         return read_json(f"{settings.store}/stems/{key}/{store.MANIFEST}")
@@ -188,7 +197,7 @@ def account():
     for one in workflow.scheduler.failed:
         jobs = getattr(one, "jobs", [one])  # they may come in groups
         failed |= summary.reasons(
-            {job_of(job): Path(job.log[0]) for job in jobs if job_of(job)},
+            {job_of(job): log_of(job) for job in jobs if job_of(job)},
             since=expectation["begun"] - CLOCKS,
         )
     found = summary.outcomes(

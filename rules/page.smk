@@ -1,8 +1,6 @@
 rule page:
     input:
-        mix=lambda wildcards: mix_file(plan.songs[wildcards.song].mix.key),
-        # Written after the stems that the page is made of, and with what was measured of them.
-        provenance=f"{RESULTS}/{{song}}/provenance.json",
+        unpack(page_input),
     output:
         page=page_file("{song}"),
     log:

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from unbraid.carried import here
 from unbraid.job import job
 from unbraid.stages.deliver import deliver
 
-params, task = snakemake.params, snakemake.params.task
+params, task, inputs = snakemake.params, snakemake.params.task, snakemake.input
 with job(snakemake.log[0], "deliver", snakemake.wildcards.song, snakemake.config["log_level"]):
     deliver(
-        {stem: [(factor, Path(path)) for factor, path in terms] for stem, terms in task["stems"].items()},
-        Path(snakemake.input.mix_info),
+        {stem: [(factor, here(path, inputs)) for factor, path in terms] for stem, terms in task["stems"].items()},
+        Path(inputs.mix_info),
         {Path(path).stem: Path(path) for path in snakemake.output.stems},
         Path(snakemake.output.report),
         **params.asked,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unbraid.carried import here
 from unbraid.job import job
 from unbraid.publish import publish
 from unbraid.stages.ensemble import ensemble
@@ -9,7 +10,7 @@ from unbraid.stages.ensemble import ensemble
 task = dict(snakemake.params.task)
 with job(snakemake.log[0], "ensemble", task.pop("song"), snakemake.config["log_level"]):
     ensemble(
-        [[(factor, Path(path)) for factor, path in member] for member in task.pop("members")],
+        [[(factor, here(path, snakemake.input)) for factor, path in member] for member in task.pop("members")],
         Path(snakemake.input.mix_info),
         Path(snakemake.output.stem),
         Path(snakemake.output.manifest),

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from unbraid.carried import here
 from unbraid.job import job
 from unbraid.stages.page import page
 
-task = snakemake.params.task
+task, inputs = snakemake.params.task, snakemake.input
 facts = task["facts"]
 with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
     page(
-        {stem: Path(path) for stem, path in facts["stems"].items()},
-        Path(snakemake.input.mix),
-        Path(snakemake.input.provenance).with_name("qc.json"),
-        Path(snakemake.input.provenance),
+        {stem: here(path, inputs) for stem, path in facts["stems"].items()},
+        Path(inputs.mix),
+        Path(inputs.provenance).with_name("qc.json"),
+        Path(inputs.provenance),
         Path(snakemake.output.page),
         limits=task["limits"],
     )

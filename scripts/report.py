@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
+from unbraid.carried import here
 from unbraid.job import job
 from unbraid.stages.report import report
 
-facts = snakemake.params.facts
+facts, inputs = snakemake.params.facts, snakemake.input
 with job(snakemake.log[0], "report", facts["id"], snakemake.config["log_level"]):
     report(
-        {stem: Path(path) for stem, path in facts["stems"].items()},
-        Path(snakemake.input.mix),
-        Path(snakemake.input.delivery),
-        {step: Path(path) for step, path in snakemake.params.manifests.items()},
-        {stem: Path(have["info"]) for stem, have in facts["haves"].items()},
-        {stem: (Path(true["audio"]), Path(true["info"])) for stem, true in facts["references"].items()},
+        {stem: here(path, inputs) for stem, path in facts["stems"].items()},
+        Path(inputs.mix),
+        Path(inputs.delivery),
+        {step: here(path, inputs) for step, path in snakemake.params.manifests.items()},
+        {stem: here(have["info"], inputs) for stem, have in facts["haves"].items()},
+        {stem: (here(true["audio"], inputs), here(true["info"], inputs)) for stem, true in facts["references"].items()},
         Path(snakemake.output.quality),
         Path(snakemake.output.provenance),
         song=facts,

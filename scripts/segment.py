@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from unbraid.carried import here
 from unbraid.job import job
 from unbraid.stages.segment import segment
 
 task = dict(snakemake.params.task)
 with job(snakemake.log[0], "segment", task.pop("song"), snakemake.config["log_level"]):
     segment(
-        [(factor, Path(path)) for factor, path in task.pop("sources")],
+        [(factor, here(path, snakemake.input)) for factor, path in task.pop("sources")],
         Path(snakemake.input.mix_info),
         Path(snakemake.output.mix),
         Path(snakemake.output.info),

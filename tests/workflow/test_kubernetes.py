@@ -1,0 +1,150 @@
+"""Promises of profiles/kubernetes, kept by its real plugins: files go through an S3 storage, jobs to a stand-in for Kubernetes.
+
+The storage is moto's, which speaks S3 and keeps it in memory; the pods are processes of this machine (pods.py).
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from unit.real_weights import fetched
+from workflow import flow, pods
+
+pytestmark = pytest.mark.weights
+BUCKET = "unbraid"
+SONGS = ("song0", "song1")
+
+
+def clone(folder: Path) -> Path:
+    """The repository as it is here, as a user's clone: pods get the files that git knows."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=flow.HOME, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    for name in filter(lambda name: (flow.HOME / name).exists(), names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(flow.HOME / name, folder / name)
+    for step in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *step], cwd=folder, check=True)
+    return folder
+
+
+@dataclass
+class Workplace:
+    """A clone to submit from, a volume that all share, a bucket, and a cluster."""
+
+    home: Path
+    shared: Path
+    bucket: Any
+    endpoint: str
+    cluster: pods.Cluster
+    kubeconfig: Path
+
+    def run(self, *arguments: str, **config: object) -> flow.Run:
+        places = {name: self.shared / name for name in ("songs", "store")}
+        settings = {**places, "models": flow.HOME / "models", "recipe": "stems", "pages": False, **config}
+        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "kubernetes", "--nocolor"]
+        options = ["--default-storage-prefix", f"s3://{BUCKET}/run", "--container-image", "unbraid", "--retries", "0"]
+        often = ["--seconds-between-status-checks", "1"]
+        done = subprocess.run(
+            [*command, *options, *often, *arguments, "--config", *(f"{key}={value}" for key, value in settings.items())],
+            cwd=self.home,
+            env={
+                **os.environ,
+                "KUBECONFIG": str(self.kubeconfig),
+                "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL": self.endpoint,
+                "SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "key",
+                "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )  # fmt: skip
+        return flow.Run(done.returncode, done.stdout)
+
+    def delivered(self) -> dict[str, str]:
+        """sha256 of each audio file in the bucket's results, by its path there."""
+        found = (
+            one for one in self.bucket.objects.filter(Prefix="run/results/") if one.key.endswith((".wav", ".flac"))
+        )
+        return {
+            one.key.removeprefix("run/results/"): hashlib.sha256(one.get()["Body"].read()).hexdigest() for one in found
+        }
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+    fetched("htdemucs")
+    folder = tmp_path_factory.mktemp("kubernetes")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    bucket = boto3.resource("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket=BUCKET)
+    for number, song in enumerate(SONGS):
+        flow.write(folder / f"shared/songs/{song}.wav", flow.noise(2 + number, seed=number))
+    try:
+        with pods.cluster(folder / "pods") as (cluster, kubeconfig):
+            yield Workplace(clone(folder / "home"), folder / "shared", bucket, endpoint, cluster, kubeconfig)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def first(workplace: Workplace) -> flow.Run:
+    """A run of the two songs and one that is none."""
+    (workplace.shared / "songs/bad.wav").write_bytes(b"no audio")
+    return workplace.run()
+
+
+def test_pods_deliver_the_bytes_of_a_run_on_one_machine(workplace: Workplace, first: flow.Run, tmp_path: Path) -> None:
+    here = flow.Desk(tmp_path)
+    for song in SONGS:
+        shutil.copy(workplace.shared / f"songs/{song}.wav", here.songs)
+    here.good(recipe="stems", models=flow.HOME / "models", device="cpu")
+    assert workplace.delivered() == here.audio()
+
+
+def test_a_song_is_one_pod_that_asks_for_a_gpu_and_for_what_one_network_takes(
+    workplace: Workplace, first: flow.Run
+) -> None:
+    assert len(workplace.cluster.jobs) == len(SONGS) + 1
+    for job in workplace.cluster.jobs.values():
+        pod = job["spec"]["template"]["spec"]
+        asked = pod["containers"][0]["resources"]["limits"]
+        assert (asked["nvidia.com/gpu"], asked["memory"], asked["cpu"]) == ("1", "6000M", "2000m")
+        assert {volume["name"] for volume in pod["volumes"]} == {"workdir", "unbraid"}
+
+
+def test_a_song_that_fails_stops_no_other_and_is_told_of(first: flow.Run) -> None:
+    assert first.code == 1
+    assert "Songs: 2 ok, 1 failed" in first.text
+    assert "Failed: bad: " in first.text
+    assert "killed" not in first.text
+
+
+def test_what_is_in_the_bucket_and_in_the_store_is_not_made_again(workplace: Workplace, first: flow.Run) -> None:
+    (workplace.shared / "songs/bad.wav").unlink()
+    assert workplace.run().idle
+    again = workplace.run(format="flac")
+    assert again.code == 0, again.text
+    assert not any(rule.startswith(("separate", "merge")) for rule in again.planned)
+    assert {f"{song}/vocals.flac" for song in SONGS} <= workplace.delivered().keys()
+
+
+def test_a_model_that_is_not_there_is_told_of_before_any_pod_starts(workplace: Workplace, first: flow.Run) -> None:
+    before = len(workplace.cluster.jobs)
+    bare = {"models": workplace.shared / "nowhere", "store": workplace.shared / "empty"}
+    run = workplace.run("--default-storage-prefix", f"s3://{BUCKET}/other", **bare)
+    assert run.code == 1
+    assert "snakemake models" in run.text
+    assert len(workplace.cluster.jobs) == before
