@@ -8,10 +8,14 @@ import sys
 from flow import HOME, Desk, noise, write
 
 LINES = (HOME / "envs/Dockerfile").read_text().replace("\\\n", " ").splitlines()
+STARTS = [number for number, line in enumerate(LINES) if line.startswith("FROM ")]
+STAGES = [LINES[start:end] for start, end in zip(STARTS, [*STARTS[1:], None], strict=True)]
 
 
-def instructions(word):
-    return [line.removeprefix(word).split() for line in LINES if line.startswith(f"{word} ")]
+def instructions(word, stage="unbraid"):
+    """Of a stage of the build, without the stage that it begins with."""
+    (lines,) = (part for part in STAGES if part[0].endswith(f" AS {stage}"))
+    return [line.removeprefix(word).split() for line in lines if line.startswith(f"{word} ")]
 
 
 def test_what_it_copies_separates_a_song(tmp_path):
@@ -49,5 +53,16 @@ def test_it_installs_what_the_makefile_does():
 
 
 def test_its_python_is_one_that_the_project_is_tested_with():
-    ((image,),) = instructions("FROM")
+    ((image, *_),) = instructions("FROM")
     assert re.fullmatch(r"python:3\.1[1-9]-slim-\w+", image)
+
+
+def test_a_pod_installs_from_its_image_what_it_asks_for_when_it_starts():
+    (run,) = (" ".join(words) for words in instructions("RUN", "pod"))
+    ((*variables,),) = instructions("ENV", "pod")
+    wheels = re.findall(r"--wheel-dir (\S+) --requirement /unbraid/envs/requirements-kubernetes.txt", run)
+    assert {"PIP_NO_INDEX=1", f"PIP_FIND_LINKS={wheels[0]}"} == set(variables)
+
+
+def test_what_is_built_without_a_word_is_no_pod():
+    assert STAGES[-1] == ["FROM unbraid"]

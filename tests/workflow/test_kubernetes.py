@@ -141,6 +141,17 @@ def test_what_is_in_the_bucket_and_in_the_store_is_not_made_again(workplace: Wor
     assert {f"{song}/vocals.flac" for song in SONGS} <= workplace.delivered().keys()
 
 
+def test_segments_are_pods_of_their_own_whose_parts_meet_in_the_bucket(workplace: Workplace, tmp_path: Path) -> None:
+    before, here = len(workplace.cluster.jobs), flow.Desk(tmp_path)
+    flow.write(here.songs / "long.wav", flow.noise(20, seed=7))
+    here.good()
+    run = workplace.run(songs=here.songs, recipe="identity", segment_seconds=10)
+    assert run.code == 0, run.text
+    # Besides the two: convert, segment, merge; and delivering and measuring together.
+    assert len(workplace.cluster.jobs) - before == 2 + 4
+    assert here.audio().items() <= workplace.delivered().items()
+
+
 def test_a_model_that_is_not_there_is_told_of_before_any_pod_starts(workplace: Workplace, first: flow.Run) -> None:
     before = len(workplace.cluster.jobs)
     bare = {"models": workplace.shared / "nowhere", "store": workplace.shared / "empty"}
