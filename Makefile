@@ -41,7 +41,7 @@ envs: $(VENV)/.installed-dev
 	$(BIN)/python tests/envs/resolve.py
 
 # Measurements, a table each; docs/benchmarks.md tells how long each takes. `make bench BENCH=--write` puts them there.
-BENCHES := bench-planning bench-song bench-batch bench-added bench-memory bench-quality bench-stages bench-chunk bench-estimate bench-page
+BENCHES := bench-planning bench-song bench-batch bench-added bench-memory bench-quality bench-stages bench-chunk bench-estimate bench-page bench-split bench-scheduling
 .PHONY: $(BENCHES) bench-gpu peers
 bench: $(BENCHES)
 
@@ -69,6 +69,13 @@ bench-estimate: $(VENV)/.installed-dev
 
 bench-page: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/page.py $(BENCH)
+
+bench-split: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/split.py $(BENCH)
+
+bench-scheduling: export PYTHONPATH := scripts:tests
+bench-scheduling: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/scheduling.py $(BENCH)
 
 bench-gpu: $(VENV)/.installed-dev $(PEERS)/.installed
 	$(BIN)/python tests/bench/speed.py song --device cuda $(BENCH)

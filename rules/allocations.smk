@@ -10,7 +10,7 @@ MIX_OF |= {key: made.mix for key, made in plan.ensembles.items()}
 MIX_OF |= {key: made.segments.mix for key, made in plan.works.items()}
 MIX_OF |= {key: made.segments.mix for key, made in plan.separations.items()}
 
-# `lanes` of a job: what it takes of an allocation's two (profiles/slurm).
+# `lanes` of a job: what it takes of an allocation's two (profiles/slurm, profiles/kubernetes).
 
 # A run that sends its jobs elsewhere was told how many at a time. Others get constants: each function is called for each job.
 SENT = workflow.resource_settings.nodes is not None
@@ -89,6 +89,27 @@ def minutes_of_network(wildcards, attempt):
 def minutes_of_prompt(wildcards, attempt):
     return allocations.network(0, attempt, gpu=True, slow=True) * 10
 
+
+def disk_of_mix(wildcards, attempt):
+    return allocations.disk(plan.mixes[mix_of(wildcards)].duration, 0, attempt)
+
+
+def disk_of_network(wildcards, attempt):
+    segments = plan.works[wildcards.key].segments
+    seconds = plan.mixes[segments.mix].duration
+    return allocations.disk(seconds, seconds / segments.count, attempt)
+
+
+def disk_of_stems(wildcards, attempt):
+    seconds = plan.mixes[mix_of(wildcards)].duration
+    return allocations.disk(seconds, seconds, attempt)
+
+
+# Of jobs that share none with others; an allocation of several asks for as much as the one that needs most.
+MIX_DISK, NETWORK_DISK, STEMS_DISK = (
+    {"disk_mb": disk} if SENT and STORAGE else {}
+    for disk in (disk_of_mix, disk_of_network, disk_of_stems)
+)
 
 # Of a stage around the network, of one with it, and of a prompt.
 AROUND, NETWORK, PROMPT = (

@@ -123,7 +123,7 @@ def have_task(wildcards):
 def segment_input(wildcards):
     segments = plan.segments[wildcards.key]
     return {
-        "sources": carried([source_file(source) for source in segments.sources]),
+        "sources": inputs_among([source_file(source) for source in segments.sources]),
         "mix_info": mix_file(segments.mix, "mix.json"),
     }
 
@@ -242,7 +242,7 @@ def deliver_input(wildcards):
     planned = plan.songs[wildcards.song]
     sources = [source for terms in planned.stems.values() for source in terms]
     return {
-        "sources": carried(dict.fromkeys(map(awaited_file, sources))),
+        "sources": inputs_among(dict.fromkeys(map(awaited_file, sources))),
         "mix_info": mix_file(planned.mix.key, "mix.json"),
     }
 
@@ -282,7 +282,7 @@ def stem_mp4_input(wildcards):
         )
     sources = [source for stem in stem_mp4.STEMS for source in planned.stems[stem]]
     return {
-        "sources": carried(dict.fromkeys(map(awaited_file, sources))),
+        "sources": inputs_among(dict.fromkeys(map(awaited_file, sources))),
         "mix": mix_file(planned.mix.key),
         "mix_info": mix_file(planned.mix.key, "mix.json"),
     }
@@ -302,7 +302,7 @@ def ensemble_input(wildcards):
     made = plan.ensembles[wildcards.key]
     sources = [source_file(source) for member in made.members for source in member]
     return {
-        "sources": carried(dict.fromkeys(sources)),
+        "sources": inputs_among(dict.fromkeys(sources)),
         "mix_info": mix_file(made.mix, "mix.json"),
     }
 
@@ -333,19 +333,14 @@ def stem_files(song):
     return {stem: linear(terms) for stem, terms in plan.songs[song].stems.items()}
 
 
-def listed(song):
-    """The delivered files, where a job must name them to have them: elsewhere one file stands for all (`delivery_file`)."""
-    return list(delivered_files(song).values()) if CARRIED else []
-
-
 def page_input(wildcards):
     song = wildcards.song
     return {
         "mix": mix_file(plan.songs[song].mix.key),
-        # Written after the stems that the page is made of, and with what was measured of them.
+        "quality": quality_file(song),
+        # Written after the stems that the page is made of.
         "provenance": f"{RESULTS}/{song}/provenance.json",
-        "quality": [quality_file(song)] if CARRIED else [],
-        "stems": listed(song),
+        "stems": delivered_inputs(song),
     }
 
 
@@ -354,8 +349,8 @@ def report_input(wildcards):
     return {
         "mix": mix_file(plan.songs[song].mix.key),
         "delivery": delivery_file(song),
-        "manifests": carried(manifest_files(song).values()),
-        "stems": listed(song),
+        "manifests": inputs_among(manifest_files(song).values()),
+        "stems": delivered_inputs(song),
         "haves": [have["info"] for have in have_facts(plan.songs[song].haves).values()],
         "references": [
             have_file(have.key, name)

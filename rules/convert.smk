@@ -14,6 +14,7 @@ rule convert:
         STACK
     threads: 1
     resources:
+        **MIX_DISK,
         mem_mb=memory(500),
         runtime=AROUND,
         lanes=1,

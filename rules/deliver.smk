@@ -21,6 +21,7 @@ for recipe_name, recipe_entry in plan.recipes.items():
             STACK
         threads: 1
         resources:
+            **STEMS_DISK,
             mem_mb=memory(500),
             runtime=AROUND,
             lanes=1,

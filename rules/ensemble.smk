@@ -19,6 +19,7 @@ rule ensemble:
         STACK
     threads: 1
     resources:
+        **STEMS_DISK,
         mem_mb=memory(500),
         runtime=AROUND,
         lanes=1,

@@ -4,28 +4,6 @@ def passing(path):
     return path if settings.keep == "all" else temp(path)
 
 
-# Whether a storage carries files from job to job (profiles/kubernetes). Songs, models and the store are then on a volume that
-# all jobs have, and no job's inputs: Snakemake would look for them in the storage.
-CARRIED = workflow.storage_settings.default_storage_provider is not None
-
-
-def carried(files):
-    """Of the files that a job needs those that are its inputs."""
-    shared = f"{settings.store}/"
-    return [file for file in files if not (CARRIED and file.startswith(shared))]
-
-
-def model_inputs(model):
-    if not CARRIED:
-        return {"model": ancient(model_file(model.name))}
-    if workflow.is_main_process and not Path(model_file(model.name)).exists():
-        raise WorkflowError(
-            f"The model {model.name} is not in {settings.models}, and jobs whose files a storage carries fetch none. Run"
-            " `snakemake models` first, without that profile, with the same models=."
-        )
-    return {}
-
-
 def model_file(name):
     return f"{settings.models}/{name}/model.json"
 
@@ -152,7 +130,7 @@ def model_targets(songs):
     ]
     return sorted(
         {
-            model_file(separation.model.name)
+            local(model_file(separation.model.name))
             for separation in made
             if separation.model.weights and not is_unreadable(separation)
         }

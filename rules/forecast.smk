@@ -1,5 +1,6 @@
 # What a run is expected to take, and what it took: functions for the target `plan` and the hooks. No rules here.
 import functools
+import os
 import time
 from collections import Counter
 from contextlib import suppress
@@ -161,11 +162,14 @@ def jobs_that_ran():
 
 
 def log_of(job):
-    """Where a storage carries files it is fetched from there, if it got so far."""
-    if CARRIED:
-        with suppress(WorkflowError):
-            workflow.async_run(job.log[0].retrieve_from_storage())
-    return Path(job.log[0])
+    """Where a storage carries files it is fetched from there; a job that was killed has sent none."""
+    log = job.log[0]
+    if STORAGE:
+        with suppress(WorkflowError, OSError):
+            workflow.async_run(log.retrieve_from_storage())
+            written = workflow.async_run(log.mtime()).storage()
+            os.utime(log, (written, written))
+    return Path(log)
 
 
 def manifest_of(key):
@@ -206,7 +210,8 @@ def account():
         expectation["jobs"],
         ran,
         failed,
-        Path(RESULTS),
+        # What lies here of songs whose files a storage carries is of some other time.
+        None if STORAGE else Path(RESULTS),
         settings.limits,
     )
     try:
@@ -225,7 +230,7 @@ def account():
             speeds.note(SPEEDS, lines)
     except OSError as error:
         logger.warning(f"What the run took cannot be written down: {error}")
-    if not settings.pages:
+    if STORAGE or not settings.pages:
         return
     try:
         songs_page.write(Path(INDEX), songs_shown(found))

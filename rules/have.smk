@@ -13,6 +13,7 @@ rule have:
         STACK
     threads: 1
     resources:
+        **MIX_DISK,
         mem_mb=memory(500),
         runtime=AROUND,
         lanes=1,

@@ -24,6 +24,11 @@ onstart:
     jobs = list(workflow.dag.needrun_jobs())
     if not works_on_songs(jobs):
         return
+    check_places(
+        song
+        for stage, song in filter(None, map(job_of, jobs))
+        if stage == "deliver"
+    )
     try:
         this_run.begin(
             published_by(jobs),

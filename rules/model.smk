@@ -1,7 +1,8 @@
 # On the machine that Snakemake runs on: the nodes of a cluster often reach no network.
 rule model:
     output:
-        f"{settings.models}/{{model}}/model.json",
+        # Never in a storage: the weights beside it would not be.
+        local(f"{settings.models}/{{model}}/model.json"),
     log:
         f"{LOGS}/model/{{model}}.log",
     wildcard_constraints:

@@ -15,6 +15,7 @@ rule passed:
         mem_mb=500,
     params:
         song=told(lambda wildcards: wildcards.song),
+        facts=facts_of_old,
         limits=settings.limits,
     message:
         "{wildcards.song}: quality gates"

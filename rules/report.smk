@@ -12,6 +12,7 @@ rule report:
         STACK
     threads: 1
     resources:
+        **STEMS_DISK,
         mem_mb=memory(500),
         runtime=AROUND,
         lanes=1,

@@ -12,6 +12,7 @@ rule segment:
         STACK
     threads: 1
     resources:
+        **MIX_DISK,
         mem_mb=memory(500),
         runtime=AROUND,
         lanes=1,

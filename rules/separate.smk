@@ -14,7 +14,8 @@ rule separate:
         STACK_OF_NETWORK
     threads: lambda wildcards: share_of(wildcards).cores
     resources:
-        gpu=lambda wildcards: share_of(wildcards).gpu,
+        **NETWORK_DISK,
+        gpu=lambda wildcards: share_of(wildcards).gpu or None,
         machine_percent=lambda wildcards: share_of(wildcards).percent,
         mem_mb=memory(shares.MEMORY),
         runtime=NETWORK,

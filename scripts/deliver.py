@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unbraid.carried import here
+from unbraid.copies import here
 from unbraid.job import job
 from unbraid.stages.deliver import deliver
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unbraid.carried import here
+from unbraid.copies import here
 from unbraid.job import job
 from unbraid.stages.page import page
 
@@ -12,7 +12,7 @@ with job(snakemake.log[0], "page", facts["id"], snakemake.config["log_level"]):
     page(
         {stem: here(path, inputs) for stem, path in facts["stems"].items()},
         Path(inputs.mix),
-        Path(inputs.provenance).with_name("qc.json"),
+        Path(inputs.quality),
         Path(inputs.provenance),
         Path(snakemake.output.page),
         limits=task["limits"],

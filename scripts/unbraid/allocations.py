@@ -1,4 +1,4 @@
-"""How long a job may take where that is limited: on a cluster."""
+"""How long a job may take, and how much disk, where that is limited: on a cluster."""
 
 import math
 from collections.abc import Mapping
@@ -13,6 +13,11 @@ GPU, CPU = 1.0, 8.0
 SLOW = 10.0
 """How much longer a network may take whose segments are heard before their song is done."""
 
+DISK = 1000
+"""MB of disk of any job that shares none with others."""
+MIX, STEMS = 0.8, 5.0
+"""MB for each second of audio: of the song, decoded and in the model's format; of all that comes of it. Of four stems, in stereo."""
+
 
 def around(seconds: float, attempt: int) -> int:
     """Minutes for a stage around the network, of `seconds` of audio. attempt: from 1; each may take that much longer."""
@@ -22,6 +27,11 @@ def around(seconds: float, attempt: int) -> int:
 def network(seconds: float, attempt: int, *, gpu: bool, slow: bool, passes: float = 1.0) -> int:
     """Minutes for a network, loading it included. passes: how often it goes over the song (see `passes`)."""
     return _minutes(seconds, (GPU if gpu else CPU) * (SLOW if slow else 1.0) * max(1.0, passes), attempt)
+
+
+def disk(song: float, stems: float, attempt: int) -> int:
+    """MB for a song of so many seconds, of which so many are separated."""
+    return attempt * math.ceil(DISK + MIX * song + STEMS * stems)
 
 
 def passes(settings: Mapping[str, Any], networks: int) -> float:

@@ -84,7 +84,7 @@ class Run:
                 left = [f"stems/{one.key}", f"separated/{one.work}"]
                 left += [f"segments/{one.segments.key}"] if one.segments.key not in needed else []
                 for folder in left:
-                    shutil.rmtree(run_note.NOTE.parent / folder, ignore_errors=True)
+                    shutil.rmtree(run_note.WORK / folder, ignore_errors=True)
 
     def end(self, songs: Collection[str]) -> None:
         """Note what the songs that were delivered are made of, give up the lease, and remove what is over the store's limits.

@@ -1,9 +1,12 @@
 """What a run tells its jobs: the name of its lease, and the keys that it found complete.
 
 Jobs that make the plan again take them from here: they must find their rule even when the store has meanwhile been filled,
-and the files where the run has them.
+and the files where the run has them. Where jobs share no working directory with their run (profiles/kubernetes), what it tells
+them is in the store, and a variable that they are given says where.
 """
 
+import os
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,23 +14,34 @@ from typing import Any
 
 from unbraid.files import read_json, write_json
 
-NOTE = Path("work/run.json")
+WORK, NAME = Path("work"), "run.json"
+PLACE = "UNBRAID_NOTES"
+
+
+def folder() -> Path:
+    """Where the notes of this run are."""
+    return Path(os.environ.get(PLACE, WORK))
+
+
+def share(store: str) -> None:
+    """Put them into the store, for this run and its jobs."""
+    os.environ[PLACE] = str(Path(store).absolute() / "notes" / secrets.token_hex(8))
 
 
 def tell(lease: str, reused: Iterable[str]) -> None:
-    write_json(NOTE, {"lease": lease, "reused": sorted(reused)})
+    write_json(folder() / NAME, {"lease": lease, "reused": sorted(reused)})
 
 
 def forget() -> None:
     """The run has ended."""
-    NOTE.unlink(missing_ok=True)
+    (folder() / NAME).unlink(missing_ok=True)
     with suppress(OSError):  # it holds something
-        NOTE.parent.rmdir()
+        folder().rmdir()
 
 
 def reused() -> set[str] | None:
     """The keys that the run of this job found complete; None where it told nothing, as a workflow that imports this one."""
-    return set(_note().get("reused", ())) if NOTE.exists() else None
+    return set(_note().get("reused", ())) if (folder() / NAME).exists() else None
 
 
 def lease() -> str:
@@ -37,6 +51,6 @@ def lease() -> str:
 
 def _note() -> dict[str, Any]:
     try:
-        return dict(read_json(NOTE))
+        return dict(read_json(folder() / NAME))
     except FileNotFoundError:
         return {}

@@ -9,16 +9,16 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from unbraid.audio.probe import Probe
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json, replacing
 from unbraid.plan import Plan, PlannedSong
+from unbraid.run_note import folder
 from unbraid.songs import Song
 
-NOTE = Path("work/songs.json")
+NAME = "songs.json"
 Found = Probe | UnbraidError
 
 
@@ -33,13 +33,13 @@ def tell(plan: Plan) -> None:
         "probed": {path: _plain(found) for path, found in plan.probed.items()},
         "users": users,
     }
-    with replacing(NOTE) as partial:
+    with replacing(folder() / NAME) as partial:
         # Names of files need not be text: as escapes they are.
         partial.write_text(json.dumps(note), encoding="ascii")
 
 
 def forget() -> None:
-    NOTE.unlink(missing_ok=True)
+    (folder() / NAME).unlink(missing_ok=True)
 
 
 def told(arguments: Iterable[str]) -> tuple[list[Song], Callable[[str], Found]] | None:
@@ -48,7 +48,7 @@ def told(arguments: Iterable[str]) -> tuple[list[Song], Callable[[str], Found]] 
     arguments: as Snakemake gives them to its jobs on other machines: `--target-jobs separate:key=…,part=0 report:song=…`.
     """
     try:
-        note = read_json(NOTE)
+        note = read_json(folder() / NAME)
     except FileNotFoundError:
         return None
     names: dict[str, None] = {}

@@ -62,13 +62,13 @@ def outcomes(
     wanted: Iterable[Job],
     ran: Iterable[Ran],
     failed: Mapping[Job, str],
-    results: Path,
+    results: Path | None,
     limits: gates.Limits | None,
 ) -> list[Outcome]:
     """Of the songs of a run, in the order of `expected`.
 
     wanted: the jobs that the run was to do. ran: those that came to a good end, each part of a song once. failed: the
-    reasons of those that did not. results: where each song's qc.json is. limits: of the quality gates.
+    reasons of those that did not. results: where each song's qc.json is, if that is to be had here. limits: of the quality gates.
     """
     users = workload.needed(plan, expected)
     wall: dict[str, float] = defaultdict(float)
@@ -88,7 +88,7 @@ def outcomes(
         audio = plan.songs[song].mix.duration
         # What lies there of a song that was not measured now may be of an earlier run.
         measured = ("report", song) in finished or ("passed", song) in failed
-        found = read(results / song / "qc.json") if measured else {}
+        found = read(results / song / "qc.json") if measured and results else {}
         sdr = {stem: score["sdr"] for stem, score in found.get("metrics", {}).items()}
         warnings = gates.judge(found, limits)
         return Outcome(song, status, audio, wall[song], cached, expected[song].seconds, measured, sdr, warnings, reason)

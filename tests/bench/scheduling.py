@@ -44,6 +44,7 @@ def minutes(text: str) -> float:
 def run(desk: flow.Desk, songs: int, *options: str) -> Cost:
     for number in range(songs):
         flow.write(desk.songs / f"song{number:02}.wav", flow.noise(1, seed=number))
+    time.sleep(1)  # accounting has whole seconds
     begun, clock = time.time(), time.monotonic()
     with open(desk.path / "terminal.txt", "wb") as terminal:
         process = subprocess.Popen(desk.command(*options), cwd=desk.path, stdout=terminal, stderr=subprocess.STDOUT)
@@ -55,16 +56,19 @@ def run(desk: flow.Desk, songs: int, *options: str) -> Cost:
     there, allocations = 0.0, 0
     if isinstance(desk, FarDesk):
         rows = accounted(begun)
-        there, allocations = sum(map(minutes, rows)) * 60, len(rows)
+        there, allocations = sum(minutes(time) for _, time in rows) * 60, len(rows)
     return Cost(usage.ru_utime + usage.ru_stime, there, wall, allocations)
 
 
-def accounted(since: float) -> list[str]:
-    """CPU time of each allocation, once all have ended."""
+def accounted(since: float) -> list[tuple[str, str]]:
+    """Number and CPU time of each allocation, once all have ended."""
     flow.until(lambda: not Cluster.busy(), each=0.5)
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-    command = ["sacct", "-X", "-n", "-P", "-S", start, "--format=TotalCPU"]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout.split()
+    command = ["sacct", "-X", "-n", "-P", "-S", start, "--format=JobID,TotalCPU"]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+    rows = [line.split("|") for line in said.splitlines()]
+    assert all(time for _, time in rows), said
+    return [(job, time) for job, time in rows]
 
 
 def main() -> None:

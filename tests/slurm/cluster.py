@@ -96,6 +96,13 @@ class Cluster:
         return [Allocation(job, state.split()[0], node, minutes) for job, state, node, minutes in map(_four, rows)]
 
     @staticmethod
+    def peak(since: float) -> float:
+        """MB of memory of the allocation that had most. since: seconds since 1970."""
+        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
+        rows = _said("sacct", "-n", "-P", "-S", start, "--units=M", "--format=MaxRSS").split()
+        return max(float(row.removesuffix("M")) for row in rows)
+
+    @staticmethod
     def busy() -> bool:
         return bool(_said("squeue", "--noheader").strip())
 

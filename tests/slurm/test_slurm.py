@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import soundfile
 from slurm.cluster import Allocation, Cluster, Desk, held, of_jobs, workers
 from unit.real_weights import fetched
 from workflow import flow
@@ -276,3 +278,33 @@ def test_a_long_recording_is_spread_over_the_nodes(
     assert sum("_" in one.job for one in found) == arrays
     assert len({one.node for one in found}) > 1
     assert there.audio() == here.audio()
+
+
+@pytest.fixture
+def eight_hours(tmp_path: Path) -> Iterator[tuple[Desk, Path]]:
+    """A recording of eight hours, mono, quiet noise, each of its minutes another; it and all made of it is deleted afterwards."""
+    if shutil.disk_usage(tmp_path).free < 25e9:
+        pytest.skip("eight hours of audio, decoded and separated, take 25 GB")
+    desk = Desk(tmp_path / "long")
+    song = desk.songs / "long.flac"
+    with soundfile.SoundFile(song, "w", 44100, 1, "PCM_16") as file:
+        for minute in range(8 * 60):
+            file.write(np.random.default_rng(minute).integers(-50, 50, 60 * 44100, dtype=np.int16))
+    yield desk, song
+    shutil.rmtree(desk.path)
+
+
+def test_eight_hours_are_spread_over_the_nodes_and_joined_in_little_memory(
+    whole: Cluster, eight_hours: tuple[Desk, Path]
+) -> None:
+    desk, song = eight_hours
+    begun, hours = time.time(), 8
+    with desk.begun(segment_seconds=3600) as process:
+        end(process, desk, seconds=1500)
+    found = whole.allocations(begun)
+    assert len(found) == hours + 4
+    assert {one.node for one in found} == {"node1", "node2", "node3"}
+    # As float32 the recording has 5 GB.
+    assert 100 < whole.peak(begun) < 1500
+    blocks = (soundfile.blocks(path, 1 << 20, dtype="int16") for path in (song, desk.path / "results/long/copy.wav"))
+    assert all(np.array_equal(given, made) for given, made in zip(*blocks, strict=True))

@@ -1,4 +1,4 @@
-"""A job on a cluster is given time by the length of its song, and more when it is tried again."""
+"""A job on a cluster is given time and disk by the length of its song, and more when it is tried again."""
 
 import pytest
 
@@ -39,3 +39,16 @@ def test_a_network_is_given_as_much_more_as_it_goes_over_the_song():
 
 def test_what_is_around_the_network_is_given_less():
     assert allocations.around(HOUR, 1) < allocations.network(HOUR, 1, gpu=True, slow=False)
+
+
+def test_disk_is_given_for_all_that_is_made_of_a_song():
+    # Four stems in stereo at 44.1 kHz, float32: the song and the model's input, parts, joined stems; and five delivered of 24 bits.
+    second = 44100 * 2 * 4 / 1e6
+    made = (2 + 4 + 4) * second + 5 * second * 3 / 4
+    assert 0 <= allocations.disk(HOUR, HOUR, 1) - made * HOUR < 0.5 * made * HOUR
+
+
+def test_a_segment_is_given_disk_for_the_whole_song_and_its_own_stems_and_more_with_each_attempt():
+    whole, part = allocations.disk(HOUR, HOUR, 1), allocations.disk(HOUR, HOUR / 12, 1)
+    assert allocations.disk(HOUR, 0.0, 1) < part < whole / 3
+    assert allocations.disk(HOUR, HOUR / 12, 3) == 3 * part

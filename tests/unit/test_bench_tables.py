@@ -38,5 +38,7 @@ def test_the_document_has_a_place_for_every_table():
         "quality",
         "estimate",
         "page",
+        "split",
+        "scheduling",
     }
     assert set(places) == made | {"memory-network", "memory-peers", "memory-stages"}

@@ -138,3 +138,22 @@ def test_limits_are_kept_in_the_end(tmp_path):
     one.end(["song"])
     assert "1 keys" in said[0]
     assert store.entries(tmp_path / "store") == []
+
+
+def test_what_a_run_tells_jobs_that_do_not_share_its_folder_is_in_the_store_until_it_ends(tmp_path, monkeypatch):
+    monkeypatch.delenv(run_note.PLACE, raising=False)
+    run_note.share("store")
+    place = run_note.folder()
+    assert place.is_absolute()
+    assert place.parent == tmp_path / "store/notes"
+    keep(tmp_path / "store", "old")
+    one = made(tmp_path)
+    one.begin(["new"], ["song"])
+    assert not (tmp_path / "work").exists()
+    # A job, which is given the variable and has another folder.
+    (tmp_path / "pod").mkdir()
+    monkeypatch.chdir(tmp_path / "pod")
+    assert run_note.reused() == {"old"}
+    monkeypatch.chdir(tmp_path)
+    one.end(["song"])
+    assert not place.exists()

@@ -8,11 +8,12 @@ import base64
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,9 @@ class Cluster:
             variables[variable["name"]] = base64.b64decode(value).decode()
         with open(place.with_suffix(".log"), "wb") as log:
             self.pods[name] = subprocess.Popen(
-                [*container["command"], *container["args"]], cwd=place, env=variables, stdout=log, stderr=log
-            )
+                [*container["command"], *container["args"]],
+                cwd=place, env=variables, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         self.jobs[name] = job
 
     def status(self, name: str) -> dict[str, Any]:
@@ -61,10 +63,12 @@ class Cluster:
     def log(self, pod: str) -> str:
         return (self.folder / f"{pod.removesuffix('-pod')}.log").read_text(errors="replace")
 
-    def end(self) -> None:
-        for pod in self.pods.values():
-            pod.kill()
-            pod.wait()
+    def end(self, name: str) -> None:
+        """All of its processes."""
+        if name in self.pods:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pods[name].pid, signal.SIGKILL)
+            self.pods[name].wait()
 
 
 @contextmanager
@@ -97,6 +101,10 @@ def cluster(folder: Path) -> Iterator[tuple[Cluster, Path]]:
             words = path.strip("/").split("/")
             if words[-1] == "status":
                 self.answer(made.status(words[-2]))
+            elif words[-1] == "log" and "previous=True" in query:
+                self.answer(
+                    {"message": "previous terminated container not found"}, 400
+                )  # as of all that were started once
             elif words[-1] == "log":
                 self.answer(made.log(words[-2]))
             else:
@@ -105,6 +113,7 @@ def cluster(folder: Path) -> Iterator[tuple[Cluster, Path]]:
 
         def do_DELETE(self) -> None:
             self.told()
+            made.end(self.path.partition("?")[0].rpartition("/")[2])
             self.answer({"status": "Success"})
 
         def log_message(self, *_: object) -> None: ...
@@ -127,4 +136,5 @@ def cluster(folder: Path) -> Iterator[tuple[Cluster, Path]]:
     finally:
         server.shutdown()
         server.server_close()
-        made.end()
+        for name in made.pods:
+            made.end(name)
