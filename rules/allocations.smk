@@ -19,6 +19,10 @@ SENT = workflow.resource_settings.nodes is not None
 SPLIT = {made.segments.mix for made in plan.works.values() if made.segments.count > 1}
 
 
+# What jobs that share an allocation are called.
+GROUPS = ("song", "segments", "chained", "results")
+
+
 def mix_of(wildcards):
     """Of a job that has a key or a song."""
     if key := wildcards.get("key"):

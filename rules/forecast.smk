@@ -145,11 +145,11 @@ def expect():
         logger.warning(warning)
 
 
-def jobs_that_ran():
+def jobs_that_ran(jobs):
     """The finished jobs, with the times that Snakemake noted: the last output of each is written last."""
     # It remembers of the last job what it knew before it.
     workflow.persistence._clear_cache()
-    for job in workflow.dag.finished_jobs:
+    for job in jobs:
         if found := job_of(job):
             noted = workflow.persistence.metadata(job.output[-1])
             if not workflow.local_exec:  # Snakemake knows only when it heard of the end
@@ -191,17 +191,17 @@ def songs_shown(found):
     )
 
 
-def account():
+def account(jobs):
     """After the last job: how fast this machine was, what became of each song, and how long all of it took."""
     if not expectation["jobs"]:
         return
     ended, started = time.time(), psutil.Process().create_time()
-    ran = list(jobs_that_ran())
+    ran = list(jobs_that_ran(jobs))
     failed = {}
     for one in workflow.scheduler.failed:
-        jobs = getattr(one, "jobs", [one])  # they may come in groups
+        together = getattr(one, "jobs", [one])  # they may come in groups
         failed |= summary.reasons(
-            {job_of(job): log_of(job) for job in jobs if job_of(job)},
+            {job_of(job): log_of(job) for job in together if job_of(job)},
             since=expectation["begun"] - CLOCKS,
         )
     found = summary.outcomes(

@@ -48,8 +48,9 @@ def delivered_by(jobs):
 
 def end():
     if this_run.began:
-        this_run.end(delivered_by(workflow.dag.finished_jobs))
-        account()
+        jobs = list(finished_jobs())
+        this_run.end(delivered_by(jobs))
+        account(jobs)
 
 
 onsuccess:

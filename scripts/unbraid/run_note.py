@@ -39,6 +39,14 @@ def forget() -> None:
         folder().rmdir()
 
 
+def begun() -> float | None:
+    """When the run began, by the clock of the file system, in seconds since 1970; None where it told nothing."""
+    try:
+        return (folder() / NAME).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def reused() -> set[str] | None:
     """The keys that the run of this job found complete; None where it told nothing, as a workflow that imports this one."""
     return set(_note().get("reused", ())) if (folder() / NAME).exists() else None

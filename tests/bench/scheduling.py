@@ -56,19 +56,19 @@ def run(desk: flow.Desk, songs: int, *options: str) -> Cost:
     there, allocations = 0.0, 0
     if isinstance(desk, FarDesk):
         rows = accounted(begun)
-        there, allocations = sum(minutes(time) for _, time in rows) * 60, len(rows)
+        there = sum(minutes(time) for _, time in rows) * 60
+        allocations = len({step.partition(".")[0] for step, _ in rows})
     return Cost(usage.ru_utime + usage.ru_stime, there, wall, allocations)
 
 
 def accounted(since: float) -> list[tuple[str, str]]:
-    """Number and CPU time of each allocation, once all have ended."""
+    """Number and CPU time of each allocation's steps, once all have ended."""
     flow.until(lambda: not Cluster.busy(), each=0.5)
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-    command = ["sacct", "-X", "-n", "-P", "-S", start, "--format=JobID,TotalCPU"]
+    command = ["sacct", "-n", "-P", "-S", start, "--format=JobID,TotalCPU"]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
     rows = [line.split("|") for line in said.splitlines()]
-    assert all(time for _, time in rows), said
-    return [(job, time) for job, time in rows]
+    return [(job, time) for job, time in rows if "." in job]
 
 
 def main() -> None:

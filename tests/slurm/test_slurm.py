@@ -258,6 +258,22 @@ def test_a_song_that_fails_stops_no_other_and_is_told_of(whole: Cluster, desk: D
     assert "Traceback" not in run.text
 
 
+def test_of_songs_that_share_an_allocation_one_that_fails_takes_nothing_from_the_others(
+    whole: Cluster, desk: Desk, local: dict[str, str]
+) -> None:
+    (desk.songs / "bad.wav").write_bytes(b"no song")  # comes first
+    begun, together = time.time(), ("--group-components", "song=4", "--retries", "0")
+    run = desk.run(*together)
+    assert len(whole.allocations(begun)) == 1
+    assert run.code == 1
+    assert desk.audio() == local
+    assert "Songs: 3 ok, 1 failed" in run.text
+    again = desk.run(*together)
+    assert "Songs: 1 failed" in again.text
+    assert again.planned["convert"] == 1
+    assert desk.audio() == local
+
+
 @pytest.mark.parametrize(
     ("how", "arrays", "count"),
     [(("--group-components", "segments=2"), 0, 3), (("--slurm-array-jobs", "separate"), 6, 6)],
