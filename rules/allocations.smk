@@ -43,13 +43,17 @@ def allocation(split=lambda wildcards: None):
     return group if SENT else None
 
 
+def arrays():
+    """The rules whose jobs are sent as arrays."""
+    return getattr(workflow.executor_settings, "array_jobs", None) or ""
+
+
 def segments_of(made):
     """Several segments may share an allocation (`--group-components segments=4`), but not with those that wait for them.
 
     No job of a group can be in an array (`--slurm-array-jobs separate`).
     """
-    arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
-    if {"separate", "all"} & set(re.split(r"[,;\s]+", arrays)):
+    if {"separate", "all"} & set(re.split(r"[,;\s]+", arrays())):
         return None
     return (
         "segments"

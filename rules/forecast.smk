@@ -201,7 +201,11 @@ def account(jobs):
     for one in workflow.scheduler.failed:
         together = getattr(one, "jobs", [one])  # they may come in groups
         failed |= summary.reasons(
-            {job_of(job): log_of(job) for job in together if job_of(job)},
+            {
+                job_of(job): log_of(job)
+                for job in together
+                if job_of(job) and job not in whole
+            },
             since=expectation["begun"] - CLOCKS,
         )
     found = summary.outcomes(

@@ -21,6 +21,9 @@ onstart:
     # are limited by its cores.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    if SENT and arrays():
+        # The plugin (2.8.0) breaks the lines of an array's script, so that each task does the job of the first.
+        workflow.executor_settings.pass_command_as_script = False
     jobs = list(workflow.dag.needrun_jobs())
     if not works_on_songs(jobs):
         return
@@ -33,11 +36,21 @@ onstart:
         this_run.begin(
             published_by(jobs),
             delivered_by(jobs),
-            elsewhere=not workflow.local_exec,
+            limits=None if workflow.local_exec else limits_of_allocation(),
         )
     except UnbraidError as error:
         raise WorkflowError(str(error)) from None
     expect()
+
+
+# As the profile has them.
+def limits_of_allocation():
+    given = workflow.global_resources
+    return {
+        name: int(getattr(given[name], "value", given[name]))
+        for name in LIMITS
+        if name in given
+    }
 
 
 # The songs of which these jobs delivered.
@@ -48,7 +61,7 @@ def delivered_by(jobs):
 
 def end():
     if this_run.began:
-        jobs = list(finished_jobs())
+        jobs = finished_jobs()
         this_run.end(delivered_by(jobs))
         account(jobs)
 

@@ -20,21 +20,6 @@ def see_script_of_rule(processor, job):
         seen_scripts.add(job.rule.name)
 
 
-# The plugin for Kubernetes (0.5.1) asks what a pod that failed had said before it was started again. None ever is, which a
-# cluster answers with an error, and that would end the run and leave its other pods behind.
-if plugin := sys.modules.get("snakemake_executor_plugin_kubernetes"):
-    kubernetes = plugin.kubernetes.client
-    read_log = kubernetes.CoreV1Api.read_namespaced_pod_log
-
-    def read_log_of_pod(api, previous=False, **pod):
-        try:
-            return read_log(api, **pod)
-        except kubernetes.rest.ApiException as error:
-            return f"The log of the pod is not to be had: {error.reason}"
-
-    kubernetes.CoreV1Api.read_namespaced_pod_log = read_log_of_pod
-
-
 if workflow.modifier.is_main_snakefile():
     # It takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
     PeriodicityDetector.is_periodic = lambda detector, value: None
@@ -48,3 +33,18 @@ if workflow.modifier.is_main_snakefile():
     # What a plan of thousands of songs is made of stays to the end. To look through it for garbage as often as Python does
     # takes a fifth of the time.
     gc.set_threshold(100_000)
+
+# The plugin for Kubernetes (0.5.1) asks what a pod that failed had said before it was started again. None ever is, which a
+# cluster answers with an error, and that would end the run and leave its other pods behind.
+plugin = sys.modules.get("snakemake_executor_plugin_kubernetes")
+if plugin and workflow.modifier.is_main_snakefile():
+    kubernetes = plugin.kubernetes.client
+    read_log = kubernetes.CoreV1Api.read_namespaced_pod_log
+
+    def read_log_of_pod(api, previous=False, **pod):
+        try:
+            return read_log(api, **pod)
+        except kubernetes.rest.ApiException as error:
+            return f"The log of the pod is not to be had: {error.reason}"
+
+    kubernetes.CoreV1Api.read_namespaced_pod_log = read_log_of_pod

@@ -32,6 +32,7 @@ for model_name, model_entry in plan.models.items():
             STACK
         threads: 1
         resources:
+            **STEMS_DISK,
             mem_mb=memory(500),
             runtime=AROUND,
             lanes=1,

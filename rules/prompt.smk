@@ -12,7 +12,8 @@ rule prompt:
     resources:
         gpu=lambda wildcards: int(
             shares.uses_gpu(settings.device, here=workflow.local_exec)
-        ),
+        )
+        or None,
         mem_mb=memory(4000),
         runtime=PROMPT,
         lanes=2,

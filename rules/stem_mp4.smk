@@ -10,6 +10,7 @@ rule stem_mp4:
         STACK
     threads: 1
     resources:
+        **STEMS_DISK,
         mem_mb=memory(500),
         runtime=AROUND,
         lanes=1,

@@ -35,7 +35,11 @@ def check_places(songs):
     """Of jobs that share no working directory with this run, which must find songs, models and the store where it does."""
     shares = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
     places = {"models": settings.models, "store": settings.store}
-    places |= {f"the song {song}": plan.songs[song].song.path for song in songs}
+    for song in songs:
+        made = plan.songs[song]
+        places[f"the song {song}"] = made.song.path
+        for name, one in (made.haves | made.references).items():
+            places[f"the stem {name} of {song}"] = one.path
     for what, place in places.items():
         if not shares and not Path(place).is_absolute():
             raise WorkflowError(

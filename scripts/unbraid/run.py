@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,12 +31,12 @@ class Run:
         """Whether the store takes what the run has to note."""
         return self._lease is not None
 
-    def begin(self, coming: Collection[str], songs: Iterable[str], *, elsewhere: bool = False) -> None:
+    def begin(self, coming: Collection[str], songs: Iterable[str], *, limits: Mapping[str, int] | None = None) -> None:
         """Take the working directory, lease the keys, and note which are used that were there. Not for runs that do nothing
         for songs: they need no key, and go on beside others.
 
         coming: the keys that this run is to put into the store, which it then must be able to. songs: that it delivers.
-        elsewhere: its jobs are sent to other machines.
+        limits: where its jobs are sent to other machines, those of an allocation.
         Raises: UnbraidError when that cannot be, or a key has just gone.
         """
         lock.hold(Path(".snakemake/unbraid.lock"))
@@ -52,9 +52,15 @@ class Run:
                     remedy="See who may write to it, or set store= to a folder of your own.",
                 ) from error
         self._check(complete)
-        run_note.tell(self._lease.name if self._lease else "", complete)
-        if elsewhere:
-            sent.tell(self._plan)
+        try:
+            run_note.tell(self._lease.name if self._lease else "", complete, limits)
+            if limits is not None:
+                sent.tell(self._plan)
+        except OSError as error:
+            raise UnbraidError(
+                f"{run_note.folder()} cannot be written ({error.strerror or error}), where the run's jobs are told what it found.",
+                remedy="See who may write there.",
+            ) from error
         if self._lease:
             self._record(songs, hit=True)
             with suppress(OSError):

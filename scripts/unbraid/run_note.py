@@ -1,4 +1,4 @@
-"""What a run tells its jobs: the name of its lease, and the keys that it found complete.
+"""What a run tells its jobs: the name of its lease, the keys that it found complete, and the limits of an allocation.
 
 Jobs that make the plan again take them from here: they must find their rule even when the store has meanwhile been filled,
 and the files where the run has them. Where jobs share no working directory with their run (profiles/kubernetes), what it tells
@@ -7,7 +7,7 @@ them is in the store, and a variable that they are given says where.
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ def share(store: str) -> None:
     os.environ[PLACE] = str(Path(store).absolute() / "notes" / secrets.token_hex(8))
 
 
-def tell(lease: str, reused: Iterable[str]) -> None:
-    write_json(folder() / NAME, {"lease": lease, "reused": sorted(reused)})
+def tell(lease: str, reused: Iterable[str], limits: Mapping[str, int] | None = None) -> None:
+    write_json(folder() / NAME, {"lease": lease, "reused": sorted(reused), "limits": dict(limits or {})})
 
 
 def forget() -> None:
@@ -39,12 +39,14 @@ def forget() -> None:
         folder().rmdir()
 
 
-def begun() -> float | None:
-    """When the run began, by the clock of the file system, in seconds since 1970; None where it told nothing."""
-    try:
-        return (folder() / NAME).stat().st_mtime
-    except FileNotFoundError:
-        return None
+def begun() -> float:
+    """When the run began, by the clock of the file system, in seconds since 1970. Raises: OSError where it told nothing."""
+    return (folder() / NAME).stat().st_mtime
+
+
+def limits() -> dict[str, int]:
+    """Of the resources that the jobs of an allocation share."""
+    return dict(_note().get("limits", {}))
 
 
 def reused() -> set[str] | None:

@@ -87,6 +87,10 @@ class Cluster:
                     continue
             self.start(part)
         flow.until(lambda: _said("sinfo", "--noheader", "--Node", "--states=idle").count("\n") == 3, each=0.5)
+        # A Snakemake that is cancelled may wait for ever. With cgroups SLURM ends it; here its nodes have none.
+        for process in of_jobs():
+            with suppress(psutil.Error):
+                process.kill()
 
     @staticmethod
     def allocations(since: float = 0.0) -> list[Allocation]:
