@@ -30,10 +30,10 @@ def ended_well(job, group):
     By the times of the file system that all of them share.
     """
     try:
-        if not job.log or took(Path(job.log[0])) is None:
-            return False
+        ended = written(job)
         before = [one for one in workflow.dag.dependencies[job] if one in group]
-        return written(job) >= max([run_note.begun(), *map(written, before)])
+        begun = max([run_note.begun(), *map(written, before)])
+        return ended >= begun and took(Path(job.log[0])) is not None
     except OSError:
         return False
 
@@ -44,7 +44,8 @@ finish_group, remove_outputs = GroupJob.postprocess, Job.cleanup
 async def finish_group_by_its_jobs(group, error=False, **options):
     whole.difference_update(group)
     if error:
-        whole.update(job for job in group if ended_well(job, set(group)))
+        members = set(group)
+        whole.update(job for job in members if ended_well(job, members))
     await finish_group(group, error=error, **options)
 
 
