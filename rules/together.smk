@@ -2,6 +2,7 @@
 # Snakemake they are one job, which fails as a whole. No rules here.
 import os
 import sys
+from os import environ
 from pathlib import Path
 
 from snakemake.dag import DAG
@@ -81,14 +82,14 @@ finish_job = Job.postprocess
 
 async def finish_first_of_array(job, *arguments, **options):
     """The plugin for SLURM (2.8.0) takes the job of each task of an array for that of its first, whose files it would judge."""
-    if os.environ["SLURM_ARRAY_TASK_ID"] == os.environ["SLURM_ARRAY_TASK_MIN"]:
+    if environ.get("SLURM_ARRAY_TASK_ID") == environ.get("SLURM_ARRAY_TASK_MIN"):
         await finish_job(job, *arguments, **options)
 
 
 if SENT and workflow.modifier.is_main_snakefile():
     GroupJob.postprocess = finish_group_by_its_jobs
     Job.cleanup = remove_outputs_unless_whole
-    if workflow.remote_exec and "SLURM_ARRAY_TASK_ID" in os.environ:
+    if workflow.remote_exec and "SLURM_ARRAY_TASK_ID" in environ:
         Job.postprocess = finish_first_of_array
 if workflow.remote_exec and workflow.modifier.is_main_snakefile():
     DAG.update_groups = update_groups_of_allocation
