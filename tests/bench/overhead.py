@@ -7,6 +7,7 @@ songs are known, as on every run but the first. Prints a table of ratios.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,24 +79,26 @@ def planned(folder: Path, recipe: str) -> Plan:
         os.chdir(before)
 
 
-def taken(folder: Path, *options: str) -> tuple[float, float]:
-    """CPU time in seconds and peak memory in MB of a run."""
+def taken(folder: Path, *options: str) -> tuple[float, float, int]:
+    """CPU time in seconds and peak memory in MB of a run, and how many jobs it counted."""
     command = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2", *options]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read().decode(errors="replace")
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(said.read().decode(errors="replace"))
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+            raise RuntimeError(text)
+    counted = re.search(r"^total +(\d+)$", text, re.MULTILINE)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, int(counted[1]) if counted else 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--songs", type=int, nargs="+", default=[1, 1000])
-    parser.add_argument("--recipes", nargs="+", default=["stems", "identity"])
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--songs", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--recipes", nargs="+", default=["stems"])
+    parser.add_argument("--runs", type=int, default=1)
     tables.add_option(parser)
     arguments = parser.parse_args()
     rows = []
@@ -108,7 +111,9 @@ def main() -> None:
         own(mine, songs)
         ends = last(next(iter(planned(mine, recipe).songs.values())).stems)
         trivial(peer, songs, ends)
-        taken(mine, *ours, "-n")  # the first run probes the songs
+        *_, jobs = taken(mine, *ours, "-n")  # the first run probes the songs
+        more = jobs - songs * len(STAGES) - 1  # a model to be fetched
+        assert more in (0, 1), f"{jobs} jobs: the trivial ones are others"
         sides = {
             "plan, against the dry run": ((mine, [*ours, "-n"]), (mine, ["plan", *ours])),
             "dry run": ((peer, ["-n"]), (mine, [*ours, "-n"])),
@@ -119,8 +124,7 @@ def main() -> None:
                 finish(peer, {f"results/s{index}": [name for _, name in ends] for index in range(songs)})
                 finish(mine, finished(planned(mine, recipe)))
             runs = [[taken(folder, *options) for folder, options in both] for _ in range(arguments.runs)]
-            (other, _), (own_time, memory) = (min(side) for side in zip(*runs, strict=True))
-            jobs = songs * len(STAGES) + 1
+            (other, *_), (own_time, memory, _) = (min(side) for side in zip(*runs, strict=True))
             rows.append(
                 [
                     songs,

@@ -20,6 +20,9 @@ from slurm.cluster import Allocation, Cluster, Desk, held, of_jobs, workers
 from unit.real_weights import fetched
 from workflow import flow
 
+from unbraid.audio.decode import Decoder
+from unbraid.setup import demo_path
+
 CAN = sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("apt-get"))
 pytestmark = pytest.mark.skipif(not CAN, reason="a SLURM can be started only by root, with Debian's packages")
 SONGS = 12
@@ -82,6 +85,15 @@ def songs(desk: flow.Desk, count: int, seconds: float) -> None:
         flow.write(desk.songs / f"song{number:02}.wav", flow.noise(seconds + number % 3, seed=number))
 
 
+def music(desk: flow.Desk, count: int) -> None:
+    """Two to four seconds each of the demo song, from another point of it."""
+    with Decoder(demo_path()) as decoder:
+        whole, rate = np.concatenate(list(decoder)), decoder.rate
+    for number in range(count):
+        start = number * (len(whole) - 4 * rate) // count
+        soundfile.write(desk.songs / f"song{number:02}.wav", whole[start : start + (2 + number % 3) * rate], rate)
+
+
 @pytest.fixture(scope="module")
 def batch(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Batch:
     """Short songs through HTDemucs' real weights, by a run on the cluster and one here, which knows nothing of the other."""
@@ -89,7 +101,7 @@ def batch(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Batch:
     config = {"recipe": "stems", "preset": "reference", "device": "auto", "models": models.parent}
     here, there = flow.Desk(tmp_path_factory.mktemp("here")), Desk(tmp_path_factory.mktemp("there"))
     for desk in (here, there):
-        songs(desk, SONGS, 2)
+        music(desk, SONGS)
     begun, seen, done = time.time(), Seen(), threading.Event()
     with there.begun(**config) as process:
         head = psutil.Process(process.pid)

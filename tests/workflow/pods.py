@@ -20,13 +20,14 @@ from typing import Any
 
 
 class Cluster:
-    """Secrets, and jobs of one pod each. folder: of the pods' working directories."""
+    """Secrets, and jobs of one pod each. folder: of the pods' working directories. doomed: how many of the next pods are lost."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.secrets: dict[str, dict[str, str]] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
+        self.doomed = 0
         self.image = folder / "image"
         self.image.mkdir(parents=True)
         for program, does in (("python", f'exec {shlex.quote(sys.executable)} "$@"'), ("pip", "true")):
@@ -49,6 +50,9 @@ class Cluster:
                 cwd=place, env=variables, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.jobs[name] = job
+        if self.doomed:
+            self.doomed -= 1
+            self.end(name)
 
     def status(self, name: str) -> dict[str, Any]:
         code = self.pods[name].poll()

@@ -212,6 +212,17 @@ def test_a_song_that_pods_would_not_find_is_told_of_before_any_pod_starts(workpl
     assert len(workplace.cluster.jobs) == before
 
 
+def test_a_pod_that_is_lost_is_started_again_with_more_memory(workplace: Workplace) -> None:
+    before, songs = set(workplace.cluster.jobs), workplace.shared / "lost"
+    flow.write(songs / "lost.wav", flow.noise(1, seed=12))
+    workplace.cluster.doomed = 1
+    run = workplace.run("--retries", "1", songs=songs, recipe="identity")
+    assert run.code == 0, run.text
+    pods = [job for name, job in workplace.cluster.jobs.items() if name not in before]
+    asked = [job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] for job in pods]
+    assert asked == ["6000M", "12000M"]
+
+
 def test_segments_are_pods_of_their_own_whose_parts_meet_in_the_bucket(workplace: Workplace, tmp_path: Path) -> None:
     before, here = len(workplace.cluster.jobs), flow.Desk(tmp_path)
     flow.write(here.songs / "long.wav", flow.noise(20, seed=7))

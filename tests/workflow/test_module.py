@@ -13,7 +13,7 @@ from flow import HOME, Desk, noise, write
 WORKFLOW = """
 module unbraid:
     snakefile: {snakefile}
-    config: {{"recipe": "ours", "pages": False, **config}}
+    config: {{"recipe": "karaoke", "pages": False, **config}}
     pathvars:
         results="stems",
         logs="notes/logs",
@@ -28,7 +28,7 @@ rule digest:
     shell: "sha256sum {{input}} > {{output}}"
 """
 RECIPE = """
-ours:
+karaoke:
   steps: {same: {model: identity, input: mix}}
   stems: {twice: same.copy + mix}
 """
@@ -67,7 +67,7 @@ def alone(folder):
     desk = Desk(folder / "alone")
     write(desk.songs / "one.wav", noise(1, level=0.2))
     shutil.copytree(folder / "config", desk.path / "config")
-    desk.good(recipe="ours")
+    desk.good(recipe="karaoke")
     return digest(desk.path / "results/one/twice.wav")
 
 
