@@ -112,8 +112,8 @@ def main() -> None:
         ends = last(next(iter(planned(mine, recipe).songs.values())).stems)
         trivial(peer, songs, ends)
         *_, jobs = taken(mine, *ours, "-n")  # the first run probes the songs
-        more = jobs - songs * len(STAGES) - 1  # a model to be fetched
-        assert more in (0, 1), f"{jobs} jobs: the trivial ones are others"
+        fetching = jobs - songs * len(STAGES) - 1  # a model, in one job for all songs
+        assert fetching in (0, 1), f"{jobs} jobs: the trivial ones are others"
         sides = {
             "plan, against the dry run": ((mine, [*ours, "-n"]), (mine, ["plan", *ours])),
             "dry run": ((peer, ["-n"]), (mine, [*ours, "-n"])),
@@ -129,7 +129,7 @@ def main() -> None:
                 [
                     songs,
                     recipe,
-                    jobs,
+                    jobs - fetching,
                     what,
                     f"{other:.2f}",
                     f"{own_time:.2f}",
