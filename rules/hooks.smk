@@ -43,16 +43,6 @@ onstart:
     expect()
 
 
-# As the profile has them.
-def limits_of_allocation():
-    given = workflow.global_resources
-    return {
-        name: int(getattr(given[name], "value", given[name]))
-        for name in LIMITS
-        if name in given
-    }
-
-
 # The songs of which these jobs delivered.
 def delivered_by(jobs):
     known = filter(None, map(job_of, jobs))

@@ -30,8 +30,7 @@ if workflow.modifier.is_main_snakefile():
     snakemake.common.get_function_params = function_arguments
     snakemake.rules.get_function_params = function_arguments
 
-    # What a plan of thousands of songs is made of stays to the end. To look through it for garbage as often as Python does
-    # takes a fifth of the time.
+    # What a plan of thousands of songs is made of stays to the end; Python looks through it for garbage again and again.
     gc.set_threshold(100_000)
 
 # The plugin for Kubernetes (0.5.1) asks what a pod that failed had said before it was started again. None ever is, which a

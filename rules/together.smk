@@ -2,7 +2,6 @@
 # Snakemake they are one job, which fails as a whole. No rules here.
 import os
 import sys
-from os import environ
 from pathlib import Path
 
 from snakemake.dag import DAG
@@ -11,8 +10,16 @@ from snakemake.jobs import GroupJob, Job
 from unbraid import run_note
 from unbraid.job import took
 
-# Limits of an allocation, of which Snakemake does not tell it.
-LIMITS = ("gpu", "machine_percent", "lanes")
+
+def limits_of_allocation():
+    """As the profile has them; Snakemake tells no allocation of them."""
+    given = workflow.global_resources
+    return {
+        name: int(getattr(given[name], "value", given[name]))
+        for name in ("gpu", "machine_percent", "lanes")
+        if name in given
+    }
+
 
 # Of allocations that failed, the jobs that came to their end.
 whole = set()
@@ -82,14 +89,14 @@ finish_job = Job.postprocess
 
 async def finish_first_of_array(job, *arguments, **options):
     """The plugin for SLURM (2.8.0) takes the job of each task of an array for that of its first, whose files it would judge."""
-    if environ.get("SLURM_ARRAY_TASK_ID") == environ.get("SLURM_ARRAY_TASK_MIN"):
+    if os.environ.get("SLURM_ARRAY_TASK_ID") == os.environ.get("SLURM_ARRAY_TASK_MIN"):
         await finish_job(job, *arguments, **options)
 
 
 if SENT and workflow.modifier.is_main_snakefile():
     GroupJob.postprocess = finish_group_by_its_jobs
     Job.cleanup = remove_outputs_unless_whole
-    if workflow.remote_exec and "SLURM_ARRAY_TASK_ID" in environ:
+    if workflow.remote_exec and "SLURM_ARRAY_TASK_ID" in os.environ:
         Job.postprocess = finish_first_of_array
 if workflow.remote_exec and workflow.modifier.is_main_snakefile():
     DAG.update_groups = update_groups_of_allocation

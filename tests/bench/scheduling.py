@@ -19,8 +19,6 @@ from workflow import flow
 import environment
 import tables
 
-DAY = 24 * 60
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -30,15 +28,6 @@ class Cost:
     there: float
     wall: float
     allocations: int
-
-
-def minutes(text: str) -> float:
-    """Of SLURM's [[days-]hours:]minutes:seconds."""
-    days, _, rest = text.rpartition("-")
-    seconds = 0.0
-    for part in rest.split(":"):
-        seconds = seconds * 60 + float(part)
-    return int(days or 0) * DAY + seconds / 60
 
 
 def run(desk: flow.Desk, songs: int, *options: str) -> Cost:
@@ -55,20 +44,9 @@ def run(desk: flow.Desk, songs: int, *options: str) -> Cost:
     assert len(desk.audio()) == songs
     there, allocations = 0.0, 0
     if isinstance(desk, FarDesk):
-        rows = accounted(begun)
-        there = sum(minutes(time) for _, time in rows) * 60
-        allocations = len({step.partition(".")[0] for step, _ in rows})
+        flow.until(lambda: not Cluster.busy(), each=0.5)
+        there, allocations = Cluster.seconds(begun), len(Cluster.allocations(begun))
     return Cost(usage.ru_utime + usage.ru_stime, there, wall, allocations)
-
-
-def accounted(since: float) -> list[tuple[str, str]]:
-    """Number and CPU time of each allocation's steps, once all have ended."""
-    flow.until(lambda: not Cluster.busy(), each=0.5)
-    start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-    command = ["sacct", "-n", "-P", "-S", start, "--format=JobID,TotalCPU"]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
-    rows = [line.split("|") for line in said.splitlines()]
-    return [(job, time) for job, time in rows if "." in job]
 
 
 def main() -> None:

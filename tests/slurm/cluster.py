@@ -95,25 +95,40 @@ class Cluster:
     @staticmethod
     def allocations(since: float = 0.0) -> list[Allocation]:
         """In the order in which they were submitted. since: seconds since 1970."""
-        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-        rows = _said("sacct", "-X", "-n", "-P", "-S", start, "--format=JobID,State,NodeList,TimelimitRaw").splitlines()
-        return [Allocation(job, state.split()[0], node, minutes) for job, state, node, minutes in map(_four, rows)]
+        rows = _accounted(since, "-X", "--format=JobID,State,NodeList,TimelimitRaw")
+        return [Allocation(job, state.split()[0], node, minutes) for job, state, node, minutes in rows]
 
     @staticmethod
     def peak(since: float) -> float:
         """MB of memory of the allocation that had most. since: seconds since 1970."""
-        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-        rows = _said("sacct", "-n", "-P", "-S", start, "--units=M", "--format=MaxRSS").split()
-        return max(float(row.removesuffix("M")) for row in rows)
+        return max(
+            float(memory.removesuffix("M")) for (memory,) in _accounted(since, "--units=M", "--format=MaxRSS") if memory
+        )
+
+    @staticmethod
+    def seconds(since: float) -> float:
+        """CPU time of all allocations. since: seconds since 1970."""
+        rows = _accounted(since, "--format=JobID,TotalCPU")
+        return sum(_seconds(taken) for step, taken in rows if "." in step)
 
     @staticmethod
     def busy() -> bool:
         return bool(_said("squeue", "--noheader").strip())
 
 
-def _four(row: str) -> tuple[str, str, str, str]:
-    job, state, node, minutes = row.split("|")
-    return job, state, node, minutes
+def _accounted(since: float, *options: str) -> list[list[str]]:
+    """What SLURM's accounting says: the fields of each line."""
+    start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
+    return [line.split("|") for line in _said("sacct", "-n", "-P", "-S", start, *options).splitlines()]
+
+
+def _seconds(text: str) -> float:
+    """Of SLURM's [[days-]hours:]minutes:seconds."""
+    days, _, rest = text.rpartition("-")
+    seconds = 0.0
+    for part in rest.split(":"):
+        seconds = seconds * 60 + float(part)
+    return int(days or 0) * 86400 + seconds
 
 
 def _said(*command: str) -> str:

@@ -19,7 +19,7 @@ from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
 from unbraid.grid import cores
 from unbraid.stages import segment as stage
-from unbraid.stages.segment import arrange, combine, measure, read_cores, read_statistics, segment
+from unbraid.stages.segment import arrange, combine, measure, read_info, segment
 
 
 def song(folder: Path, audio: np.ndarray, rate: int = 44100, name: str = "mix.wav") -> Path:
@@ -40,8 +40,7 @@ class Segmented:
         told = sources[0][1].parent / "mix.json"
         segment(sources, told, self.path, self.info, rate=rate, channels=channels, count=count)
         self.audio, self.rate = soundfile.read(self.path, dtype="float32", always_2d=True)
-        self.statistics = read_statistics(self.info)
-        self.segments = read_cores(self.info)
+        self.statistics, self.segments = read_info(self.info)
 
 
 def expect_statistics(found, audio: np.ndarray, rate: int) -> None:

@@ -61,14 +61,11 @@ def segment(
     )
 
 
-def read_cores(info: Path) -> list[tuple[int, int]]:
-    """The core [start, end) of each segment."""
-    return [(start, end) for start, end in read_json(info)["cores"]]
-
-
-def read_statistics(info: Path) -> Statistics:
+def read_info(info: Path) -> tuple[Statistics, list[tuple[int, int]]]:
+    """The statistics of the mix, and the core [start, end) of each segment."""
     values: dict[str, Any] = read_json(info)
-    return Statistics(**{field.name: values[field.name] for field in dataclasses.fields(Statistics)})
+    statistics = Statistics(**{field.name: values[field.name] for field in dataclasses.fields(Statistics)})
+    return statistics, [(start, end) for start, end in values["cores"]]
 
 
 def combine(sources: list[tuple[int, Path]], frames: int) -> Iterator[Audio]:

@@ -19,7 +19,7 @@ from unbraid.backends.session import Audio, Pass, Session, Statistics, load
 from unbraid.files import read_json, replacing, write_json
 from unbraid.grid import Chunk, overlap_add
 from unbraid.progress import Progress
-from unbraid.stages.segment import read_cores, read_statistics
+from unbraid.stages.segment import read_info
 from unbraid.threads import Behind
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def separate(
     notices, and how much work it was: the passes, the chunks of all of them, and the seconds of a chunk.
     """
     begun = time.monotonic()
-    statistics = read_statistics(info)
-    start, stop = read_cores(info)[index]
+    statistics, cores = read_info(info)
+    start, stop = cores[index]
     audio_seconds = (stop - start) / statistics.rate
     with ExitStack() as ends:
         if session is None:
