@@ -84,7 +84,6 @@ def test_info_says_what_was_done_to_other_songs(made, name, subtype, channels, e
 def test_a_downmix_and_accepted_damage_are_warned_of(made, caplog):
     path = half(write(made.folder / "a.wav", music(44100, channels=6), 44100, "PCM_16"))
     with caplog.at_level(logging.WARNING, "unbraid"):
-        logging.getLogger("unbraid").propagate = True
         mix, info = made.convert(path, truncated="accept")
     assert info["damaged"]
     assert len(mix) == info["frames"] == pytest.approx(22050, abs=20)

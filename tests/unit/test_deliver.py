@@ -1,7 +1,5 @@
 """Delivery against libsndfile's own reading of the delivered files."""
 
-import logging
-
 import numpy as np
 import pytest
 import soundfile
@@ -124,7 +122,6 @@ def test_over_full_scale_survives_as_float_when_nothing_was_forced(tmp_path):
 
 @pytest.mark.parametrize(("extension", "bit_depth"), [("wav", "16"), ("wav", "24"), ("flac", "auto")])
 def test_scale_turns_all_stems_down_alike_so_that_none_clips(tmp_path, caplog, extension, bit_depth):
-    logging.getLogger("unbraid").propagate = True
     loud, soft, _, report = delivered(tmp_path, noise(1.5), extension, bit_depth)
     step = 2.0 ** -(15 if bit_depth == "16" else 23)
     assert report["gain"] == pytest.approx(1 / 1.5, rel=1e-4)
@@ -135,7 +132,6 @@ def test_scale_turns_all_stems_down_alike_so_that_none_clips(tmp_path, caplog, e
 
 
 def test_clip_clips_counts_and_says_so(tmp_path, caplog):
-    logging.getLogger("unbraid").propagate = True
     loud, _, _, report = delivered(tmp_path, noise(1.5), "wav", "16", "clip")
     over = int(np.count_nonzero(np.rint(noise(1.5) * 32768) != np.clip(np.rint(noise(1.5) * 32768), -32768, 32767)))
     assert report["clipped_by_delivery"] == {"loud": over, "soft": 0}
@@ -214,7 +210,6 @@ def test_lossy_formats_hold_nothing_over_full_scale_and_say_what_was_done(tmp_pa
 
 
 def test_a_format_that_lacks_the_songs_rate_gets_the_nearest_and_the_log_says_so(tmp_path, caplog):
-    logging.getLogger("unbraid").propagate = True
     with wav.create(tmp_path / "a.wav", 96000, 1) as file:
         file.write(noise(0.5, 96000)[:, :1])
     write_json(tmp_path / "mix.json", source(frames=96000, rate=96000, channels=1))

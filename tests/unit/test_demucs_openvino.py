@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -126,7 +125,6 @@ def test_what_was_compiled_and_is_damaged_is_compiled_again(tiny, audio, whole, 
 
 
 def test_a_models_folder_that_cannot_be_written_is_no_obstacle(tiny, audio, whole, tmp_path, monkeypatch, caplog):
-    logging.getLogger("unbraid").propagate = True
 
     def refuse(**where):
         raise PermissionError("read-only")

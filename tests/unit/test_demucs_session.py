@@ -1,6 +1,5 @@
 """The demucs session beside the network: memory that runs out, devices, batches. A CPU stands in for the GPU here."""
 
-import logging
 from types import SimpleNamespace
 
 import av
@@ -209,7 +208,6 @@ def streams(path):
 
 
 def test_when_memory_runs_out_the_batch_is_halved_and_it_is_said(tiny, tmp_path, monkeypatch, caplog):
-    logging.getLogger("unbraid").propagate = True
     made, folder, _ = tiny
     memory = Memory(monkeypatch, fits=2)
     stems = separated(tmp_path, noise(200_000), made, folder)

@@ -24,7 +24,6 @@ def clock(monkeypatch):
 @pytest.fixture
 def lines(caplog):
     caplog.set_level(logging.INFO, logger="unbraid")
-    logging.getLogger("unbraid").propagate = True
     return lambda: [record.getMessage() for record in caplog.records]
 
 
@@ -62,8 +61,6 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_none():
 
 
 def test_blocks_that_pass_through_are_counted_and_the_end_is_logged(caplog):
-    log = logging.getLogger("unbraid")
-    log.propagate = True
     with caplog.at_level("INFO", logger="unbraid"):
         blocks = [np.zeros((100, 2)), np.zeros((50, 2))]
         assert list(Progress(1.5, "x", io.StringIO()).of(blocks, 100)) == blocks

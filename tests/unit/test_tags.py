@@ -137,7 +137,6 @@ def test_a_stem_is_named_behind_the_title():
 
 
 def test_a_file_that_takes_no_tags_is_a_warning_and_a_full_disk_an_error(tmp_path, caplog, monkeypatch):
-    tags.log.propagate = True
     with soundfile.SoundFile(tmp_path / "a.wav", "w", 44100, 1, "PCM_16", format="RF64") as file:
         file.write(np.zeros(10, np.float32))
     before = (tmp_path / "a.wav").read_bytes()

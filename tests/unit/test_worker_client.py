@@ -112,7 +112,6 @@ def killer(times, how=signal.SIGKILL):
 def test_a_crash_costs_one_retry(tiny, run, tmp_path, monkeypatch, caplog):
     wanted = a_task(tmp_path / "a", *tiny, seconds=8)
     monkeypatch.setattr(client, "Progress", killer(1))
-    monkeypatch.setattr(client.log, "propagate", True)
     client.separate(wanted, warm=True)
     assert caplog.text.count("was killed (SIGKILL); trying once more with a fresh one.") == 1
     assert Path(wanted["report"]).exists()
@@ -155,7 +154,6 @@ def test_a_worker_that_falls_silent_at_its_task_is_ended_so_that_it_writes_nothi
     wanted = a_task(tmp_path / "a", *tiny, seconds=8)
     monkeypatch.setattr(client, "Progress", killer(1, signal.SIGSTOP))
     monkeypatch.setattr(client, "SILENCE", 2.0)
-    monkeypatch.setattr(client.log, "propagate", True)
     client.separate(wanted, warm=True)
     assert caplog.text.count("did not answer (timed out); trying once more with a fresh one.") == 1
     assert len(workers(tmp_path)) == 1
@@ -205,7 +203,6 @@ def test_a_worker_sees_the_one_gpu_of_its_slot(tiny, run, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("lacking", ["owner", "sockets", "folder"])
 def test_where_there_can_be_no_worker_the_job_does_it_itself(tiny, run, tmp_path, monkeypatch, lacking, caplog):
-    monkeypatch.setattr(client.log, "propagate", True)
     if lacking == "owner":
         monkeypatch.delenv(owner.VARIABLE)
     elif lacking == "sockets":

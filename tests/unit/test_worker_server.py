@@ -98,7 +98,6 @@ def test_a_worker_gives_the_bytes_of_the_job_and_loads_once(tiny, slot, tmp_path
 
 
 def test_what_the_worker_logs_is_logged_by_the_job(tiny, slot, tmp_path, caplog, monkeypatch):
-    logging.getLogger("unbraid").propagate = True
     caplog.set_level(logging.INFO, "unbraid")
     wanted = a_task(tmp_path / "a", *tiny, device="auto")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -161,7 +160,6 @@ def failing(monkeypatch):
 
 
 def test_songs_whose_network_fails_are_tried_once_more_each_by_itself(tiny, slot, tmp_path, failing, caplog):
-    logging.getLogger("unbraid").propagate = True
     settings = {**REFERENCE, "precision": "fast"}
     songs = [a_task(tmp_path / name, *tiny, seed=seed, settings=settings) for seed, name in enumerate(("a", "b"))]
     failing[0] = 0
