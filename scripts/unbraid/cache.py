@@ -17,7 +17,7 @@ def listing(folder: Path) -> str:
     entries = store.entries(folder)
     if not entries:
         return f"{folder} holds nothing yet."
-    total = f"{len(entries)} keys in {folder}, {size(sum(entry.size for entry in entries))}"
+    total = f"{len(entries)} key(s) in {folder}, {size(sum(entry.size for entry in entries))}"
     return f"{table(entries)}\n\n{total}"
 
 
@@ -37,7 +37,7 @@ def verify(folder: Path) -> str:
                 told.append(f"{entry.key}: {problem}; it is removed, and the next run that needs it makes it again.")
             except OSError as error:
                 told.append(f"{entry.key}: {problem}; it cannot be removed ({error.strerror}).")
-    return "\n".join([*told, f"{len(entries)} keys in {folder}, {len(told)} damaged."])
+    return "\n".join([*told, f"{len(entries)} key(s) in {folder}, {len(told)} damaged."])
 
 
 def size(count: int) -> str:

@@ -111,4 +111,4 @@ def _told(config: Config, entries: list[Entry], said: list[str]) -> str:
 
 
 def _total(entries: list[Entry]) -> str:
-    return f"{len(entries)} keys ({cache.size(sum(entry.size for entry in entries))})"
+    return f"{len(entries)} key(s) ({cache.size(sum(entry.size for entry in entries))})"

@@ -47,7 +47,7 @@ class Run:
         except OSError as error:
             if coming:
                 raise UnbraidError(
-                    f"The store {self._store} cannot be written ({error.strerror or error}), and {len(coming)} keys that this"
+                    f"The store {self._store} cannot be written ({error.strerror or error}), and {len(coming)} key(s) that this"
                     " run needs are not in it.",
                     remedy="See who may write to it, or set store= to a folder of your own.",
                 ) from error
@@ -76,7 +76,7 @@ class Run:
                 if self._lease:
                     self._lease.end()
                 raise UnbraidError(
-                    f"{len(gone)} keys were removed from the store {self._store} while this run was being planned.",
+                    f"{len(gone)} key(s) were removed from the store {self._store} while this run was being planned.",
                     remedy="Run again: they are made again.",
                 )
             time.sleep(0.1)

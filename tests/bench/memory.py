@@ -81,7 +81,7 @@ def convert(folder: Path) -> None:
 def segment(folder: Path, rate: int | None) -> None:
     from unbraid.stages.segment import segment as stage
 
-    outputs = folder / "input.wav", folder / "segments.json"
+    outputs = folder / "input.wav", folder / "input.json"
     stage([(1, folder / "mix.wav")], folder / "mix.json", *outputs, rate=rate, channels=None, count=1)
 
 
@@ -89,7 +89,7 @@ def separate(folder: Path, model: Any, weights: Path, threads: int) -> None:
     from unbraid.stages.separate import separate as stage
 
     stage(
-        folder / "input.wav", folder / "segments.json", folder / "0.wav", folder / "0.json",
+        folder / "input.wav", folder / "input.json", folder / "0.wav", folder / "0.json",
         model=model, folder=weights, settings=SETTINGS, index=0, device="cpu", threads=threads,
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ def merge(folder: Path, model: Any) -> None:
     from unbraid.stages.merge import merge as stage
 
     stems = [folder / f"{stem}.wav" for stem in model.stems]
-    inputs = [folder / "0.wav"], [folder / "0.json"], folder / "segments.json"
+    inputs = [folder / "0.wav"], [folder / "0.json"], folder / "input.json"
     content = {"input": {"sources": [[1, "mix", "mix"]]}}
     told = {"model": model.name, "licence": model.licence, "key": "key", "content": content, "settings": {}}
     stage(*inputs, stems, folder / "manifest.json", **told)

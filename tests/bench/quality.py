@@ -63,7 +63,7 @@ def separated(mix: np.ndarray, rate: int, way: tuple[str, str], device: str) -> 
         at = Path(scratch)
         soundfile.write(at / "source.wav", mix, rate, subtype="FLOAT")
         write_json(at / "source.json", {"frames": len(mix), "rate": rate, "channels": mix.shape[1]})
-        files = at / "mix.wav", at / "segments.json"
+        files = at / "mix.wav", at / "mix.json"
         segment([(1, at / "source.wav")], at / "source.json", *files, rate=44100, channels=2, count=1)
         separate(
             *files, at / "0.wav", at / "0.json",

@@ -55,7 +55,7 @@ def separated(
 ) -> np.ndarray:
     """Stems of `audio`, [stems, channels, frames], in the model's format, made in `segments` segments."""
     source, info = write_mix(folder, audio, rate)
-    mix, statistics = folder / "mix.wav", folder / "segments.json"
+    mix, statistics = folder / "mix.wav", folder / "mix.json"
     segment([(1, source)], info, mix, statistics, rate=model.rate, channels=model.channels, count=segments)
     parts = []
     for index in range(segments):

@@ -91,20 +91,20 @@ def settings(place, **written):
 
 def test_without_yes_it_is_only_told_what_would_go(place):
     told = cleaning.clean(settings(place, store_limit="2.1MB"))
-    assert "1 keys (1.00 MB) would be removed" in told
+    assert "1 key(s) (1.00 MB) would be removed" in told
     assert "--config yes=true does it" in told
     assert "\na " in told
     assert "\nb " not in told
-    assert "3 keys" in cleaning.clear(settings(place))
+    assert "3 key(s)" in cleaning.clear(settings(place))
     assert held(place) == ["a", "b", "c"]
 
 
 def test_with_yes_it_goes(place):
     told = cleaning.clean(settings(place, store_limit="2.1MB", yes=True))
-    assert told == f"1 keys (1.00 MB) are removed from {place}."
+    assert told == f"1 key(s) (1.00 MB) are removed from {place}."
     assert held(place) == ["b", "c"]
     assert cleaning.clean(settings(place, store_limit="1GB", yes=True)) == f"Nothing is to be removed from {place}."
-    assert "2 keys" in cleaning.clear(settings(place, yes=True))
+    assert "2 key(s)" in cleaning.clear(settings(place, yes=True))
     assert held(place) == []
 
 
@@ -115,7 +115,7 @@ def test_without_a_bound_cleaning_says_what_to_write(place):
 
 def test_what_a_run_needs_stays_and_is_told(place):
     lease = Lease(place, "ab")
-    assert "1 keys" in (told := cleaning.clear(settings(place, yes=True)))
+    assert "1 key(s)" in (told := cleaning.clear(settings(place, yes=True)))
     assert told.endswith(" 2 are needed by runs at work and stay.")
     assert held(place) == ["a", "b"]
     lease.end()
@@ -137,7 +137,7 @@ def test_a_run_that_leases_a_key_while_it_is_being_removed_keeps_it(place, monke
 
 
 def test_limits_are_kept_with_a_line_that_says_so(place):
-    assert "1 keys (1.00 MB) that were used least recently" in cleaning.keep_to(place, Bounds(limit=2_100_000), ())
+    assert "1 key(s) (1.00 MB) that were used least recently" in cleaning.keep_to(place, Bounds(limit=2_100_000), ())
     assert held(place) == ["b", "c"]
     assert cleaning.keep_to(place, Bounds(limit=2_100_000), ()) == ""
 

@@ -108,7 +108,7 @@ def test_a_store_that_cannot_be_written_serves_a_run_that_puts_nothing_there(tmp
     one.end(["song"])
     assert "no use and no speed is noted there, and no limit kept" in said[0]
     assert not one.notes
-    with pytest.raises(UnbraidError, match=r"cannot be written \(Permission denied\), and 1 keys that this run needs"):
+    with pytest.raises(UnbraidError, match=r"cannot be written \(Permission denied\), and 1 key\(s\) that this run needs"):
         made(tmp_path).begin(["new"], ["song"])
 
 
@@ -136,7 +136,7 @@ def test_limits_are_kept_in_the_end(tmp_path):
     one.end([])
     assert said == []
     one.end(["song"])
-    assert "1 keys" in said[0]
+    assert "1 key(s)" in said[0]
     assert store.entries(tmp_path / "store") == []
 
 

@@ -44,7 +44,7 @@ def test_a_key_is_complete_once_its_manifest_and_all_its_stems_are_there(tmp_pat
 def test_a_store_that_is_not_there_holds_nothing(tmp_path):
     assert store.entries(tmp_path / "none") == []
     assert "holds nothing" in cache.listing(tmp_path / "none")
-    assert cache.verify(tmp_path).endswith("0 keys in " + str(tmp_path) + ", 0 damaged.")
+    assert cache.verify(tmp_path).endswith("0 key(s) in " + str(tmp_path) + ", 0 damaged.")
 
 
 def test_an_entry_tells_what_a_key_is_and_takes(tmp_path):
@@ -137,7 +137,7 @@ def test_a_damaged_key_is_found_told_and_taken_out_whole(tmp_path, spoil, proble
     assert store.damage(tmp_path, "bad") == problem
     text = cache.verify(tmp_path)
     assert f"bad: {problem}" in text
-    assert text.endswith("2 keys in " + str(tmp_path) + ", 1 damaged.")
+    assert text.endswith("2 key(s) in " + str(tmp_path) + ", 1 damaged.")
     assert [entry.key for entry in store.entries(tmp_path)] == ["good"]
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [store.MANIFEST, "vocals.wav"]
 

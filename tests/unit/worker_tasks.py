@@ -34,7 +34,7 @@ def task(
 
 FILES = {
     "mix": "mix.wav",
-    "info": "segments.json",
+    "info": "mix.json",
     "stems": "0.wav",
     "report": "0.json",
     "trace": "0.log.traceback.txt",

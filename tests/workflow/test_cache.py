@@ -40,11 +40,11 @@ def test_a_damaged_key_is_taken_out_and_made_again(tmp_path):
     stem.write_bytes(content)
     text = desk.good("cache_verify").text
     assert f"{stem.parent.name}: copy.wav has changed" in text
-    assert "2 keys in store, 1 damaged." in text
-    assert "2 keys in store, 0 damaged." not in desk.good("cache_verify").text
+    assert "2 key(s) in store, 1 damaged." in text
+    assert "2 key(s) in store, 0 damaged." not in desk.good("cache_verify").text
     again = desk.good("results/a/copy.flac", "results/b/copy.flac")
     assert again.ran["merge_identity"] == 1
-    assert "2 keys in store, 0 damaged." in desk.good("cache_verify").text
+    assert "2 key(s) in store, 0 damaged." in desk.good("cache_verify").text
     for path in desk.path.glob("results/*/copy.wav"):
         path.unlink()
     desk.good()

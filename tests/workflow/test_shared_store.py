@@ -75,7 +75,7 @@ def test_two_runs_at_once_over_the_same_songs_lose_nothing(desks, store, expecte
         assert [run.wait(120) for run in runs] == [0, 0]
     assert [desk.audio() for desk in desks] == [expected, expected]
     assert len(held(store)) == len(SONGS)
-    assert desks[0].good("cache_verify").text.count("3 keys in") == 1
+    assert desks[0].good("cache_verify").text.count("3 key(s) in") == 1
     assert list((store / "runs").iterdir()) == list((store / "incoming").iterdir()) == []
 
 
@@ -87,7 +87,7 @@ def test_a_key_that_another_run_needs_is_not_removed(desks, store, expected):
     with second.begun() as run:
         until(lambda: any((store / "runs").glob("*.json")))
         os.killpg(run.pid, signal.SIGSTOP)
-        assert "3 keys in" in second.good("cache_list").text  # beside the run, in its own working directory
+        assert "3 key(s) in" in second.good("cache_list").text  # beside the run, in its own working directory
         told = second.good("cache_clear", yes="true").text + first.good("cache_clear", yes="true").text
         assert told.count("3 are needed by runs at work") == 2
         assert told.count("Nothing is to be removed") == 2
@@ -96,7 +96,7 @@ def test_a_key_that_another_run_needs_is_not_removed(desks, store, expected):
         assert run.wait(120) == 0
     assert second.audio() == expected
     told = first.good("cache_clear").text
-    assert "3 keys" in told
+    assert "3 key(s)" in told
     assert "would be removed" in told
     assert held(store) == before
     assert "are removed from" in first.good("cache_clear", yes="true").text
@@ -110,15 +110,15 @@ def test_a_limit_is_kept_after_a_run_and_what_was_used_last_stays(desks, store):
     (oldest,) = held(store)
     size = sum(path.stat().st_size for path in (store / "stems" / oldest).iterdir())
     text = desk.good(store_limit=f"{int(2.5 * size)}B").text
-    assert "1 keys" in text
+    assert "1 key(s)" in text
     assert "used least recently are removed" in text
     assert oldest not in held(store)
     assert len(held(store)) == 2
     listed = desk.good("cache_clean", store_limit=f"{int(1.5 * size)}B").text
-    assert "1 keys" in listed
+    assert "1 key(s)" in listed
     assert len(held(store)) == 2
     assert "Nothing is to be removed" in desk.good("cache_clean", older_than="1d").text
-    assert "2 keys" in desk.good("cache_clean", older_than="0s", yes="true").text
+    assert "2 key(s)" in desk.good("cache_clean", older_than="0s", yes="true").text
     assert held(store) == []
     refused = desk.run("cache_clean")
     assert refused.code != 0
@@ -138,7 +138,7 @@ def test_a_read_only_store_gives_what_it_has_and_says_what_it_lacks(neighbours, 
     assert "cannot be written: no use and no speed is noted there" in told
     assert "cannot be written down" not in told
     assert refused.code != 0
-    assert "cannot be written (Permission denied), and 2 keys that this run needs are not in it" in refused.text
+    assert "cannot be written (Permission denied), and 2 key(s) that this run needs are not in it" in refused.text
 
 
 def test_runs_kills_and_removals_in_any_order_leave_a_store_that_is_whole(desks, store, expected):
