@@ -14,6 +14,7 @@ import soundfile
 
 import environment
 import tables
+from half_precision import Rounded
 from peers import HOME, MODELS, STEMS, ready
 from unbraid import presets
 from unbraid.errors import UnbraidError
@@ -22,7 +23,11 @@ from unbraid.stages.segment import segment
 from unbraid.stages.separate import separate
 
 EXACT = ("reference", "torch")  # upstream's own numerics, which the others are compared with
-WAYS = [EXACT, ("reference", "auto"), ("balanced", "auto"), ("fast", "auto"), ("balanced", "openvino")]
+ROUNDED = ("balanced", "rounded")  # what bfloat16 on a GPU makes of the stems, found on the CPU
+WAYS = [
+    EXACT, ("reference", "auto"), ("reference", "openvino"), ("balanced", "auto"), ROUNDED,
+    ("fast", "auto"),
+]  # fmt: skip
 
 
 def example() -> tuple[np.ndarray, dict[str, np.ndarray], int]:
@@ -51,13 +56,13 @@ def sdr(estimate: np.ndarray, true: np.ndarray) -> float:
 
 
 def separated(mix: np.ndarray, rate: int, way: tuple[str, str], device: str) -> tuple[dict[str, np.ndarray], str]:
-    """htdemucs' stems, [frames, channels], and the engine that made them. way: a preset and an engine."""
+    """htdemucs' stems, [frames, channels], and the engine and arithmetic that made them. way: a preset and an engine."""
     from unbraid.files import read_json, write_json
 
     preset, engine = way
     model = ready()
     settings = presets.load([HOME / "config/presets.yaml"])[preset].model_dump()
-    if engine != "auto":
+    if engine not in ("auto", ROUNDED[1]):
         settings["engine"] = engine
     with tempfile.TemporaryDirectory() as scratch:
         at = Path(scratch)
@@ -65,13 +70,16 @@ def separated(mix: np.ndarray, rate: int, way: tuple[str, str], device: str) -> 
         write_json(at / "source.json", {"frames": len(mix), "rate": rate, "channels": mix.shape[1]})
         files = at / "mix.wav", at / "mix.json"
         segment([(1, at / "source.wav")], at / "source.json", *files, rate=44100, channels=2, count=1)
+        threads = os.cpu_count() or 1
         separate(
             *files, at / "0.wav", at / "0.json",
-            model=model, folder=MODELS / model.name, settings=settings, index=0, device=device, threads=os.cpu_count() or 1,
+            model=model, folder=MODELS / model.name, settings=settings, index=0, device=device, threads=threads,
+            session=Rounded(model, MODELS / model.name, settings, "cpu", threads) if way == ROUNDED else None,
         )  # fmt: skip
         wide = soundfile.read(at / "0.wav", dtype="float32")[0]
-        used = read_json(at / "0.json")["engine"]
-    return {stem: wide[:, 2 * index : 2 * index + 2] for index, stem in enumerate(model.stems)}, used
+        used = read_json(at / "0.json")
+    stems = {stem: wide[:, 2 * index : 2 * index + 2] for index, stem in enumerate(model.stems)}
+    return stems, f"{used['engine']}, {used['arithmetic']}"
 
 
 def main() -> None:
@@ -86,22 +94,22 @@ def main() -> None:
     rows = []
     changes: dict[str, float] = {}
     for name, (mix, true, rate) in songs.items():
-        exact, _ = separated(mix, rate, EXACT, arguments.device)
+        exact, exactly = separated(mix, rate, EXACT, arguments.device)
         for way in ways:
             try:
-                found, used = (exact, EXACT[1]) if way == EXACT else separated(mix, rate, way, arguments.device)
+                found, used = (exact, exactly) if way == EXACT else separated(mix, rate, way, arguments.device)
             except UnbraidError as error:  # an engine that is not installed, or not made for this device
                 print(f"{'/'.join(way)}: {error}", flush=True)
                 continue
             label = f"{way[0]} ({used})"
-            if way[1] not in ("auto", used) or (name, label) in [(row[0], row[1]) for row in rows]:
-                continue  # not had here, or what `auto` was already
+            if (name, label) in [(row[0], row[1]) for row in rows]:
+                continue  # what `auto` was already
             for stem, reference in true.items():
                 score, change = sdr(found[stem], reference), sdr(found[stem], reference) - sdr(exact[stem], reference)
                 changes[label] = max(changes.get(label, 0.0), abs(change))
                 rows.append([name, label, stem, f"{score:.2f}", f"{change:+.3f}", f"{sdr(mix, reference):.2f}"])
                 print(*rows[-1], flush=True)
-    head = ["song", "preset (engine)", "stem", "SDR, dB", "against exact, dB", "the mix's SDR, dB"]
+    head = ["song", "preset (engine, arithmetic)", "stem", "SDR, dB", "against exact, dB", "the mix's SDR, dB"]
     largest = "; ".join(f"{label} {change:.3f} dB" for label, change in changes.items())
     text = f"{tables.table(head, rows)}\n\nLargest change against exact: {largest}."
     tables.publish("quality", f"{text}\n\n{environment.describe(arguments.device)}", arguments.write)

@@ -1,5 +1,8 @@
 """The demucs session beside the network: memory that runs out, devices, batches. A CPU stands in for the GPU here."""
 
+import sys
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -8,8 +11,6 @@ import pytest
 import torch
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
 from real_weights import fetched
 from stages_by_hand import REFERENCE, begun, separated
@@ -20,6 +21,9 @@ from unbraid.backends.session import Statistics, load
 from unbraid.errors import UnbraidError
 from unbraid.files import read_json
 from unbraid.setup import demo_path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+from half_precision import Rounded
 
 STATISTICS = Statistics(frames=44100, rate=44100, channels=2, mean=0.0, std=1.0, peak=1.0)
 
@@ -128,6 +132,17 @@ def test_a_batch_is_what_the_free_memory_holds(monkeypatch, free, batch):
     assert backend._batch("cuda:1") == batch
 
 
+def test_a_gpu_without_room_for_cuda_itself_is_tried_with_one_chunk_and_other_errors_are_errors(monkeypatch):
+    def refuse(error, device):
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", partial(refuse, FULL))
+    assert backend._batch("cuda") == 1
+    monkeypatch.setattr(torch.cuda, "mem_get_info", partial(refuse, RuntimeError("unspecified launch failure")))
+    with pytest.raises(RuntimeError, match="launch failure"):
+        backend._batch("cuda")
+
+
 FAST = {**REFERENCE, "precision": "fast", "engine": "torch"}
 
 
@@ -165,8 +180,7 @@ def test_half_precision_is_for_networks_and_gpus_that_were_measured(
 
 
 @pytest.mark.weights
-def test_the_real_weights_lose_no_more_than_a_twentieth_of_a_decibel_in_half_precision(monkeypatch):
-    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)  # as under autocast
+def test_the_real_weights_lose_no_more_than_a_twentieth_of_a_decibel_in_half_precision():
     made, folder = fetched("htdemucs")
     session = begun(made, folder, STATISTICS, {**FAST, "overlap": 0}, threads=2)
     one = session.passes[0]
@@ -174,29 +188,13 @@ def test_the_real_weights_lose_no_more_than_a_twentieth_of_a_decibel_in_half_pre
     shown = np.zeros((1, 2, one.grid.chunk), dtype=np.float32)
     shown[0, :, : mix.shape[1]] = (mix - mix.mean()) / mix.std()
     whole = session.separate(one, shown, [])
-    with Bfloat16():
-        half = session.separate(one, shown, [])
+    rounded = Rounded(made, folder, {**FAST, "overlap": 0}, "cpu", 2)
+    rounded.begin(STATISTICS)
+    assert rounded.arithmetic == "bfloat16"
+    half = rounded.separate(rounded.passes[0], shown, [])
     for exact, rounded, stem in zip(whole[0], half[0], true, strict=True):
         rest = [apart(found[:, : mix.shape[1]] * mix.std() + mix.mean(), stem) for found in (exact, rounded)]
         assert 0 < abs(rest[1] - rest[0]) <= 0.05
-
-
-class Bfloat16(TorchDispatchMode):
-    """What autocast makes of a GPU's products: both factors and the result are rounded, sums are float32.
-
-    (Autocast itself takes a CPU without such instructions minutes for a chunk. Run once: it changes SDR by 0.012 dB.)
-    """
-
-    def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        if not any(sign in str(function) for sign in ("conv", "mm", "linear", "attention")):
-            return function(*arguments, **(named or {}))
-        arguments, named = tree_map(self.rounded, (arguments, named or {}))
-        return tree_map(self.rounded, function(*arguments, **named))
-
-    @staticmethod
-    def rounded(value):
-        floats = isinstance(value, torch.Tensor) and value.dtype == torch.float32
-        return value.bfloat16().float() if floats else value
 
 
 def streams(path):

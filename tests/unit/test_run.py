@@ -108,7 +108,9 @@ def test_a_store_that_cannot_be_written_serves_a_run_that_puts_nothing_there(tmp
     one.end(["song"])
     assert "no use and no speed is noted there, and no limit kept" in said[0]
     assert not one.notes
-    with pytest.raises(UnbraidError, match=r"cannot be written \(Permission denied\), and 1 key\(s\) that this run needs"):
+    with pytest.raises(
+        UnbraidError, match=r"cannot be written \(Permission denied\), and 1 key\(s\) that this run needs"
+    ):
         made(tmp_path).begin(["new"], ["song"])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from demucs.htdemucs import HTDemucs
 
-from unbraid.backends import demucs_grid, demucs_weights
+from unbraid.backends import demucs_grid, demucs_on_device, demucs_weights
 from unbraid.backends.session import Pass, Statistics
 from unbraid.backends.torch_session import TorchSession
 from unbraid.backends.weights import verify
@@ -27,6 +27,8 @@ class DemucsSession(TorchSession):
                 self.smaller = "The model htdemucs works on much shorter chunks and needs far less."
                 if model.segment is not None:
                     network.segment = model.segment  # upstream's bag does the same
+            elif self.device.startswith("cuda") and network.use_train_segment:
+                demucs_on_device.keep(network)
         self._model, self._settings = model, settings
 
     def begin(self, statistics: Statistics, prompt_file: Path | None = None) -> None:

@@ -37,6 +37,7 @@ class TorchSession(Plain):
         self._exact = settings.get("precision") != "fast"
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not self._exact
         torch.backends.cudnn.deterministic = True
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         self.device, self.notices = resolve(device)
         self.batch = _batch(self.device)
         self._loaded: int | None = None
@@ -126,7 +127,7 @@ class TorchSession(Plain):
             given = given.pin_memory()
         with torch.inference_mode():
             shown = given.to(self.device, non_blocking=apart)
-            # This leaves Fourier transforms, normalisations and the sums of HTDemucs' two branches in float32.
+            # This leaves Fourier transforms, normalisations, HTDemucs' last layers and their sum in float32.
             with torch.autocast(kind, torch.bfloat16, enabled=self.arithmetic == "bfloat16"):
                 output = self.evaluate(index, shown)
             output = output.float().to("cpu", non_blocking=apart)  # which torch pins
@@ -172,7 +173,12 @@ def _batch(device: str) -> int:
     """Chunks at once. An estimate, since `_shrink` is there; a power of two, so that a little less memory changes no bits."""
     most = BATCH.get(device.partition(":")[0], 1)
     if device.startswith("cuda"):
-        fit = torch.cuda.mem_get_info(device)[0] // ROOM
+        try:
+            fit = torch.cuda.mem_get_info(device)[0] // ROOM
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            fit = 0  # not even CUDA itself has room beside others; the first chunk will find that out
         most = min(most, 1 << max(fit.bit_length() - 1, 0))
     return most
 
