@@ -80,6 +80,8 @@ bench-scheduling: $(VENV)/.installed-dev
 bench-gpu: $(VENV)/.installed-dev $(PEERS)/.installed
 	$(BIN)/python tests/bench/speed.py song --device cuda $(BENCH)
 	$(BIN)/python tests/bench/speed.py batch --device cuda $(BENCH)
+	$(BIN)/python tests/bench/speed.py songs --device cuda $(BENCH)
+	$(BIN)/python tests/bench/quality.py --device cuda --songs $(STEMS) $(BENCH)
 
 # What unbraid is measured against, apart from it. One of its packages has no wheel: this needs a C compiler.
 peers: $(PEERS)/.installed

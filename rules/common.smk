@@ -168,7 +168,18 @@ def share_of_key(key):
         warm=is_warm(separation.model),
         seconds=plan.mixes[segments.mix].duration / segments.count,
         cores=cores(),
+        only=len(models_of_works()) == 1,
     )
+
+
+@functools.cache
+def models_of_works():
+    return {separation.model.name for separation in plan.works.values()}
+
+
+def on_gpu():
+    """GPUs that what runs a network asks for."""
+    return int(shares.uses_gpu(settings.device, here=workflow.local_exec))
 
 
 def share_of(wildcards):

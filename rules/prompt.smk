@@ -10,10 +10,8 @@ rule prompt:
         STACK_OF_NETWORK
     threads: THREADS
     resources:
-        gpu=lambda wildcards: int(
-            shares.uses_gpu(settings.device, here=workflow.local_exec)
-        )
-        or None,
+        gpu=lambda wildcards: on_gpu() or None,
+        gpu_percent=lambda wildcards: 100 * (workflow.local_exec and on_gpu()) or None,
         mem_mb=memory(4000),
         runtime=PROMPT,
         lanes=2,

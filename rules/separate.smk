@@ -16,6 +16,7 @@ rule separate:
     resources:
         **NETWORK_DISK,
         gpu=lambda wildcards: share_of(wildcards).gpu or None,
+        gpu_percent=lambda wildcards: share_of(wildcards).gpu_percent or None,
         machine_percent=lambda wildcards: share_of(wildcards).percent,
         mem_mb=memory(shares.MEMORY),
         runtime=NETWORK,

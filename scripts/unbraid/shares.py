@@ -17,6 +17,8 @@ CHUNK = 6.0
 MEMORY = 6000
 """MB that a separation is counted with, whatever its network: a guess on the safe side, not a measurement."""
 GROUPS = Path("/sys/fs/cgroup")
+ON_A_GPU = 4
+"""Songs at a time on one GPU where their chunks go together: while one is computed, others are begun, read and written."""
 SIDE_BY_SIDE = 4
 """Separations at a time on the CPU, however many cores it has: each has a network of its own in memory."""
 
@@ -24,7 +26,7 @@ SIDE_BY_SIDE = 4
 @dataclass(frozen=True)
 class Share:
     """gpu: GPUs. threads: that it computes with. cores: that Snakemake sets aside for it. percent: of this machine.
-    joint: whether one worker computes for several such jobs together.
+    joint: whether one worker computes for several such jobs together. gpu_percent: of a GPU of this machine.
 
     On this machine's CPU less is set aside than is used, so that what comes before and after it for other songs goes on
     beside it; else cores would be idle between one separation and the next. Separations together never take more than all
@@ -36,17 +38,31 @@ class Share:
     cores: int
     percent: int
     joint: bool
+    gpu_percent: int = 0
 
 
 def share(
-    backend: str, settings: dict[str, Any], device: str, *, here: bool, warm: bool, seconds: float, cores: int
+    backend: str,
+    settings: dict[str, Any],
+    device: str,
+    *,
+    here: bool,
+    warm: bool,
+    seconds: float,
+    cores: int,
+    only: bool = True,
 ) -> Share:
     """Of the separation of a segment of `seconds`, in a run that was given `cores`.
 
     settings: of the separation. here: it will run on this machine, whose devices are known. warm: in a worker.
+    only: whether all the run's separations have this one's model, so that nothing else fills the GPU's memory beside it:
+    by that the number of chunks at once is chosen, and a chunk's last bits may depend on it.
     """
     if uses_gpu(device, here=here):
-        return Share(1, THREADS, THREADS, 0, warm and registry.find(backend).joint)
+        joint = warm and registry.find(backend).joint
+        if joint and here:
+            return Share(1, THREADS, 1, 0, True, 100 // ON_A_GPU if only else 100)
+        return Share(1, THREADS, THREADS, 0, joint, 100 if here else 0)
     apart = _apart(backend, settings)
     chunks = int(seconds / CHUNK) + 1
     if not here:

@@ -1,6 +1,7 @@
 """Where the time of a chunk of htdemucs goes in OpenVINO: by kind of operation, on one thread, against what the CPU can do.
 
-The least that a chunk could take is its floating-point operations at the speed of a large product of matrices.
+The least that a chunk could take is its floating-point operations at the speed of a large product of matrices, in the arithmetic
+that OpenVINO computes in.
 """
 
 import argparse
@@ -34,10 +35,10 @@ def operations(network: torch.nn.Module, audio: torch.Tensor) -> float:
     return float(counter.get_total_flops())
 
 
-def peak(threads: int) -> float:
-    """Floating-point operations a second of a product of two matrices in float32."""
+def peak(threads: int, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a product of two matrices."""
     torch.set_num_threads(threads)
-    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    left, right = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(8):
         begun = time.perf_counter()
@@ -71,10 +72,11 @@ def main() -> None:
         for kind, taken in sorted(seconds.items(), key=lambda item: -item[1])
         if taken >= total / 200
     ]
-    work, alone, together = operations(network, audio), peak(1), peak(cores)
+    dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[hint]
+    work, alone, together = operations(network, audio), peak(1, dtype), peak(cores, dtype)
     text = (
         f"{tables.table(['operation', 's', 'share'], [*rows, ['all', f'{total:.2f}', '100%']])}\n\n"
-        f"A chunk is {work / 1e9:.0f} GFLOP. A product of matrices in float32 runs at {alone / 1e9:.0f} GFLOP/s on one thread"
+        f"A chunk is {work / 1e9:.0f} GFLOP. A product of matrices in {hint} runs at {alone / 1e9:.0f} GFLOP/s on one thread"
         f" and {together / 1e9:.0f} on {cores}: {work / alone:.2f} s a chunk at the least on one thread, and {work / together:.2f}"
         f" with all. OpenVINO computed in {hint}."
     )

@@ -91,6 +91,8 @@ def main() -> None:
     arguments = parser.parse_args()
     songs = {"demo": example(), **{path.name: folder(path) for path in arguments.songs}}
     ways = [(preset, engine) for preset, _, engine in (way.partition("/") for way in arguments.ways)]
+    if arguments.device != "cpu":
+        ways = [way for way in ways if way != ROUNDED]
     rows = []
     changes: dict[str, float] = {}
     for name, (mix, true, rate) in songs.items():
@@ -112,7 +114,8 @@ def main() -> None:
     head = ["song", "preset (engine, arithmetic)", "stem", "SDR, dB", "against exact, dB", "the mix's SDR, dB"]
     largest = "; ".join(f"{label} {change:.3f} dB" for label, change in changes.items())
     text = f"{tables.table(head, rows)}\n\nLargest change against exact: {largest}."
-    tables.publish("quality", f"{text}\n\n{environment.describe(arguments.device)}", arguments.write)
+    name = "quality" if arguments.device == "cpu" else f"quality-{arguments.device}"
+    tables.publish(name, f"{text}\n\n{environment.describe(arguments.device)}", arguments.write)
 
 
 if __name__ == "__main__":

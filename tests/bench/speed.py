@@ -1,6 +1,7 @@
 """How long unbraid takes against its peers, as cold processes, in turn, medians of several rounds.
 
-`song`: one song. `batch`: many short songs; each peer gets all of them in one command, its best case.
+`song`: one song. `batch`: many short songs, and `songs`: many of three minutes; each peer gets all of them in one command, its
+best case.
 `added`: one song more than there was before, and then nothing more; the peers do what their command lines do.
 In the same run: the stems are compared with those of the demucs CLI (an error above -30 dB), chunks are counted on both
 sides, and a chunk is timed alone, so that wall / (chunks x chunk) says what everything but the network costs.
@@ -47,7 +48,7 @@ def spread(seconds: list[float]) -> str:
 
 
 def fresh(arguments: argparse.Namespace, scratch: Path, count: int, seconds: float) -> str:
-    """Tables `song` and `batch`: every tool from nothing."""
+    """Tables `song`, `batch` and `songs`: every tool from nothing."""
     made = songs.make(scratch / "songs", seconds, range(count))
     ours = unbraid(arguments.device, arguments.cores, arguments.config)
     tools = [ours, *chosen(arguments, scratch)]
@@ -68,7 +69,8 @@ def fresh(arguments: argparse.Namespace, scratch: Path, count: int, seconds: flo
     rows = []
     for tool in tools:
         taken = [ended.seconds for ended in runs[tool.name]]
-        evaluated = tool.chunks(runs[tool.name][0].text) or total
+        counted = tool.chunks(runs[tool.name][0].text)
+        evaluated = total if counted is None else counted
         apart_by = "–"
         if tool is not ours:
             found = parity((ours, scratch / "0" / ours.name), (tool, scratch / "0" / tool.name), made)
@@ -123,7 +125,12 @@ def chosen(arguments: argparse.Namespace, scratch: Path) -> list[Tool]:
     return [known[name] for name in arguments.peers]
 
 
-SHAPES = {"song": (fresh, 1, 120.0), "batch": (fresh, 20, 10.0), "added": (added, 20, 10.0)}
+SHAPES = {
+    "song": (fresh, 1, 120.0),
+    "batch": (fresh, 20, 10.0),
+    "songs": (fresh, 20, 180.0),
+    "added": (added, 20, 10.0),
+}
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ def test_the_document_has_a_place_for_every_table():
         "added",
         "song-cuda",
         "batch-cuda",
+        "songs-cuda",
+        "quality-cuda",
         "stages",
         "chunk",
         "planning",

@@ -76,6 +76,18 @@ def test_on_a_gpu_songs_share_a_worker_where_their_chunks_may_go_together(backen
     assert not given(backend, device="cuda").joint
 
 
+@pytest.mark.parametrize(
+    ("backend", "warm", "only", "cores", "percent"),
+    [("demucs", True, True, 1, 25), ("demucs", True, False, 1, 100), ("demucs", False, True, 2, 100),
+     ("sam_audio", True, True, 2, 100)],
+)  # fmt: skip
+def test_a_gpu_here_has_several_songs_at_a_time_where_one_worker_computes_them_and_nothing_else(
+    backend, warm, only, cores, percent
+):
+    found = shares.share(backend, FAST, "cuda", here=True, warm=warm, seconds=240.0, cores=8, only=only)
+    assert (found.gpu, found.cores, found.gpu_percent) == (1, cores, percent)
+
+
 def test_a_machine_with_little_memory_separates_one_song_at_a_time(monkeypatch):
     monkeypatch.setattr(shares.psutil, "virtual_memory", lambda: SimpleNamespace(total=8000 * 2**20))
     assert given(settings=EXACT, cores=16).percent == 75
@@ -97,7 +109,7 @@ def test_a_container_has_the_memory_that_it_was_given(monkeypatch, tmp_path, lim
 
 def test_elsewhere_a_separation_is_given_all_that_it_uses_and_nothing_of_this_machine():
     assert given(device="cpu", here=False, cores=4) == Share(gpu=0, threads=4, cores=4, percent=0, joint=False)
-    assert given(device="cuda", cores=32) == Share(gpu=1, threads=2, cores=2, percent=0, joint=False)
+    assert given(device="cuda", here=False, cores=32) == Share(gpu=1, threads=2, cores=2, percent=0, joint=False)
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,23 @@ def test_a_worker_sees_the_one_gpu_of_its_slot(tiny, run, tmp_path, monkeypatch)
     assert worker.environ()["CUDA_VISIBLE_DEVICES"] == "GPU-b"
 
 
+def test_without_workers_a_job_takes_the_one_gpu_of_its_slot_too(tiny, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    seen = []
+    monkeypatch.setattr("unbraid.worker.task.run", lambda task: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    with places.slot(run, "another", ["GPU-a", "GPU-b"]):
+        client.separate(a_task(tmp_path / "a", *tiny, device="auto"), warm=False)
+    assert seen == ["GPU-b"]
+    assert not workers(tmp_path)
+
+
+def test_a_module_that_lies_in_the_working_directory_is_not_the_workers(tiny, run, tmp_path):
+    (tmp_path / "select.py").write_text("raise SystemExit('not asked for')")
+    wanted = a_task(tmp_path / "a", *tiny)
+    client.separate(wanted, warm=True)
+    assert Path(wanted["report"]).exists()
+
+
 @pytest.mark.parametrize("lacking", ["owner", "sockets", "folder"])
 def test_where_there_can_be_no_worker_the_job_does_it_itself(tiny, run, tmp_path, monkeypatch, lacking, caplog):
     if lacking == "owner":

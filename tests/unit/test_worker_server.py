@@ -187,6 +187,35 @@ def test_a_song_whose_network_fails_by_itself_too_has_the_error(tiny, slot, tmp_
     assert failing[0] == 96
 
 
+class Ended(BaseException):
+    """Instead of the end of the process."""
+
+
+@pytest.mark.parametrize("torch_says", [RuntimeError("CUDA error: an illegal memory access was encountered"), None])
+def test_a_worker_whose_cuda_is_lost_ends_without_an_answer(
+    tiny, slot, tmp_path, failing, monkeypatch, torch_says, capsys
+):
+    def synchronize():
+        if torch_says:
+            raise torch_says
+
+    def leave(code):
+        raise Ended(code)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(server.os, "_exit", leave)
+    monkeypatch.setattr(threading, "excepthook", lambda given: None)
+    failing[0] = 99
+    songs = [a_task(tmp_path / name, *tiny, settings={**REFERENCE, "precision": "fast"}) for name in ("a", "b")]
+    with serving(slot.socket), ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(ask, slot, one) for one in songs]:
+            with pytest.raises(client.Died if torch_says else UnbraidError):
+                done.result()
+    assert failing[0] == (98 if torch_says else 96)  # nothing else is tried in a process without CUDA
+    assert ("RuntimeError: out of sorts" in capsys.readouterr().err) is bool(torch_says)
+
+
 def test_another_user_is_refused(tiny, slot, tmp_path, monkeypatch):
     with serving(slot.socket):
         monkeypatch.setattr(protocol, "peer_uid", lambda connection: os.getuid() + 1)

@@ -26,7 +26,7 @@ class Session:
 class Joint:
     """Stands for the one that computes: a guest is the session itself."""
 
-    works = True
+    works, fallen = True, False
 
     def __init__(self, session):
         self._session = session
@@ -172,6 +172,22 @@ def test_a_session_whose_network_failed_is_offered_to_nobody(loaded):
         kept._joint.works = False
     with kept.of("A", wanted) as second:
         assert second is not first
+
+
+def test_while_songs_go_on_with_less_than_they_began_with_a_new_one_waits_and_begins_afresh(loaded):
+    kept, entered = Sessions(), Event()
+
+    def use():
+        with kept.of("A", wanted) as session:
+            entered.set()
+            return session
+
+    with ThreadPoolExecutor(1) as pool:
+        with kept.of("A", wanted) as first:
+            kept._joint.fallen = True
+            waiting = pool.submit(use)
+            assert not entered.wait(0.2)
+        assert waiting.result() is first  # the joint session begins anew for whom is alone in it
 
 
 def test_a_task_that_is_to_be_alone_has_a_session_that_nobody_else_ever_has(loaded):

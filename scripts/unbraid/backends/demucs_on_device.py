@@ -47,19 +47,21 @@ def _analyse(network: Any, audio: torch.Tensor) -> torch.Tensor:
         normalized=True,
         return_complex=True,
     )
-    return spectrum[:, :-1].unflatten(0, audio.shape[:-1])
+    return spectrum[:, :-1].reshape(*audio.shape[:-1], -1, frames)
 
 
 def _synthesise(network: Any, spectrum: torch.Tensor, length: int) -> torch.Tensor:
     """The inverse, of `length` samples: `HTDemucs._ispec`."""
     hop, frames = network.nfft // OVERLAP, spectrum.shape[-1]
     window = network.window * (math.sqrt(network.nfft) / SQUARES)
-    pieces = (torch.fft.irfft(spectrum.transpose(-1, -2), network.nfft) * window).unflatten(-1, (OVERLAP, hop))
-    total = pieces.new_zeros(*pieces.shape[:-3], frames + OVERLAP - 1, hop)
+    pieces = torch.fft.irfft(spectrum.transpose(-1, -2), network.nfft) * window
+    pieces = pieces.reshape(*spectrum.shape[:-2], frames, OVERLAP, hop)
+    total = pieces.new_zeros(*spectrum.shape[:-2], frames + OVERLAP - 1, hop)
     for quarter in range(OVERLAP):
         total[..., quarter : quarter + frames, :] += pieces[..., quarter, :]
     edge = hop // 2 * 3
-    return total.flatten(-2)[..., edge : edge + length]
+    whole: torch.Tensor = total.flatten(-2)[..., edge : edge + length]
+    return whole
 
 
 def _in_float32(forward: Any, given: torch.Tensor) -> torch.Tensor:

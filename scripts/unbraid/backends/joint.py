@@ -17,6 +17,7 @@ log = logging.getLogger("unbraid")
 
 GLANCE = 0.5  # seconds between looks at whether a song that waits is still wanted
 TICK = 0.02  # seconds without a chunk after which the session is told that nothing comes for now
+PAUSE = 1.0  # seconds without a chunk after which the session gives back what it holds beyond its networks
 
 
 class NetworkFailed(Exception):
@@ -44,7 +45,7 @@ class Joint:
         self._line: deque[Waiting] = deque()
         self._flying: set[Waiting] = set()  # taken from the line, and not yet computed
         self._changed = Condition()
-        self._closed, self._fresh, self._guests = False, True, 0
+        self._closed, self._fresh, self._guests, self._told = False, True, 0, 0
         self._error: BaseException | None = None
         self._thread = Thread(target=self._compute, name="joint", daemon=True)
         self._thread.start()
@@ -58,6 +59,11 @@ class Joint:
     def works(self) -> bool:
         """Whether nothing has ended it."""
         return self._error is None and not self._closed
+
+    @property
+    def fallen(self) -> bool:
+        """Whether it goes on with less than it began with (`Session.notices` says why): until its guests are gone."""
+        return bool(self._guests) and len(self.session.notices) > self._told
 
     def enter(self) -> None:
         """A guest begins to submit: the first one since there was none is served by a session as it was made."""
@@ -94,12 +100,12 @@ class Joint:
                 if self._fresh:
                     self._fresh = False
                     self.session.begin(first.statistics)
+                    self._told = len(self.session.notices)
                 shown = cast(Iterable[Shown | None], self._line_of(first.one.network))
                 for waiting, output in cast(Iterable[tuple[Waiting, Audio]], self.session.stream(first.one, shown)):
                     with self._changed:
                         self._flying.discard(waiting)
                     waiting.output.set_result(output)
-                self.session.rest()
         except BaseException as error:  # in this thread nobody else would hear of it
             with self._changed:
                 self._error = error
@@ -113,8 +119,14 @@ class Joint:
 
     def _first(self) -> Waiting | None:
         """The first of the line, where it stays, once there is one; None in the end."""
+
+        def wanted() -> bool:
+            return bool(self._line) or self._closed
+
         with self._changed:
-            self._changed.wait_for(lambda: self._line or self._closed)
+            if not self._changed.wait_for(wanted, PAUSE):
+                self.session.rest()
+                self._changed.wait_for(wanted)
             return self._line[0] if self._line else None
 
     def _line_of(self, network: int) -> Iterator[tuple[Waiting, Audio] | None]:
@@ -167,7 +179,8 @@ class Guest:
             for item in ahead(shown):
                 if item:
                     flying.append((item[0], self._host.submit(one, statistics, item[1])))
-                while flying and (len(flying) >= most or flying[0][1].done()):
+                # One out for one in: what takes them may be slower than the network, which shall not wait for it.
+                if flying and (len(flying) >= most or flying[0][1].done()):
                     yield oldest()
             while flying:
                 yield oldest()

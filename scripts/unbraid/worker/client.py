@@ -34,26 +34,27 @@ def separate(task: Task, *, warm: bool, logs: Path = LOGS) -> None:
     Either way the files are the same to the byte, and so are the errors. logs: the folder of what workers say.
     Raises: UnbraidError when a worker dies twice.
     """
-    if warm and hasattr(socket, "AF_UNIX") and os.name == "posix":
-        from unbraid.worker import owner, places
+    with ExitStack() as held:
+        if hasattr(socket, "AF_UNIX") and os.name == "posix":
+            from unbraid.worker import owner, places
 
-        run = owner.current()
-        with ExitStack() as held:
-            try:
-                found = run and held.enter_context(
-                    places.slot(
-                        places.folder(run), _name(task, str(run)), places.gpus(task["device"]), joint=task["joint"]
+            run, gpus = owner.current(), places.gpus(task["device"])
+            slot = None
+            if run and (warm or len(gpus) > 1):
+                try:
+                    slot = held.enter_context(
+                        places.slot(places.folder(run), _name(task, str(run)), gpus, joint=task["joint"])
                     )
-                )
-            except OSError as error:
-                log.warning("No worker can be used (%s); separating in the job itself.", error)
-                found = None
-            if run and found:
-                _with_retry(Worker(found, run, task["model"]["name"], logs), task)
+                except OSError as error:
+                    log.warning("No worker can be used (%s); separating in the job itself.", error)
+            if run and slot and warm:
+                _with_retry(Worker(slot, run, task["model"]["name"], logs), task)
                 return
-    from unbraid.worker import task as here
+            if slot and slot.device is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = slot.device  # before torch is imported
+        from unbraid.worker import task as here
 
-    here.run(task)
+        here.run(task)
 
 
 def _name(task: Task, run: str) -> str:
@@ -152,7 +153,8 @@ class Worker:
             listener.listen()
             # In a session of its own, Ctrl-C reaches it through its owner only; and it must not keep the job's pipes open.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "unbraid.worker.server", str(listener.fileno()), str(self.run)],
+                # -P: nothing that lies in the working directory is taken for a module.
+                [sys.executable, "-P", "-m", "unbraid.worker.server", str(listener.fileno()), str(self.run)],
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=terminal,

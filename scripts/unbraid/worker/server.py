@@ -152,6 +152,8 @@ class Server:
         except Exception as error:
             from unbraid.job import explain
 
+            if cuda_is_lost():
+                give_up()
             self._fail(voice, explain(error, Path(task["trace"])))
         else:
             voice.say(done=True)
@@ -171,7 +173,7 @@ class Server:
                 with self._sessions.of(task, voice.check, alone=alone) as session:
                     return here.run(task, session, partial(Relay, voice))
             except NetworkFailed as failed:
-                if alone:
+                if alone or cuda_is_lost():
                     raise
                 log.warning("The network failed (%s); trying this song once more, by itself.", failed.__cause__)
 
@@ -187,6 +189,25 @@ class Server:
             return self._path.stat().st_ino == self._inode
         except OSError:
             return False
+
+
+def cuda_is_lost() -> bool:
+    """Whether CUDA fails at whatever this process asks of it from now on, as after an illegal access in a kernel."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def give_up() -> None:
+    """End at once, without an answer: the jobs of all tasks at hand try once more with a fresh worker."""
+    traceback.print_exc()  # into its log, whose end a job quotes that dies twice
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def watch(alive: Callable[[], bool], beat: Callable[[], None], end: Callable[[], None]) -> None:

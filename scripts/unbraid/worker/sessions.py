@@ -60,7 +60,8 @@ class Sessions:
         key, me = task.session_key(wanted), object()
 
         def shared() -> bool:
-            return not alone and self._joint is not None and self._joint.works and key == self._key
+            joint = self._joint
+            return not alone and joint is not None and joint.works and not joint.fallen and key == self._key
 
         def free() -> bool:
             return self._line[0] is me and (shared() or not self._users)
