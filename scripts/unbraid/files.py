@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,25 @@ from unbraid.errors import UnbraidError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, it becomes `path` atomically.
 
-    The temporary name is fixed (`.<name>.partial`), so that what a kill -9 leaves behind is overwritten by the next
-    run and never piles up. On any exception, KeyboardInterrupt included, the temporary file is removed.
+    Each writer has a temporary file of its own: a cluster may take a node for dead, and give its job to another, while it
+    goes on. These files lie in a folder of a fixed name (`.<name>.partial`), which the first writer to end takes away with all
+    that is in it, so that nothing that a kill -9 leaves piles up; a later one then fails, and what is there is whole. On any
+    exception, KeyboardInterrupt included, the temporary file is removed.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
+    folder = target.with_name(f".{target.name}.partial")
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / secrets.token_hex(8)
     try:
         yield partial
         fsync(partial)
         os.replace(partial, target)
+        shutil.rmtree(folder, ignore_errors=True)
         fsync(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
+        with suppress(OSError):  # another writer's
+            folder.rmdir()
         raise
 
 

@@ -65,6 +65,7 @@ class Run:
             self._record(songs, hit=True)
             with suppress(OSError):
                 leases.leased(self._store, tidy=True)
+                run_note.tidy(self._store)
         if self._config.keep != "all":
             self._tidy()
         self.began = True

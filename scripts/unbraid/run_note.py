@@ -1,4 +1,4 @@
-"""What a run tells its jobs: the name of its lease, the keys that it found complete, and the limits of an allocation.
+"""What a run tells its jobs: its name, its lease's, the keys that it found complete, and the limits of an allocation.
 
 Jobs that make the plan again take them from here: they must find their rule even when the store has meanwhile been filled,
 and the files where the run has them. Where jobs share no working directory with their run (profiles/kubernetes), what it tells
@@ -7,15 +7,17 @@ them is in the store, and a variable that they are given says where.
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from unbraid.errors import UnbraidError
 from unbraid.files import read_json, write_json
 
 WORK, NAME = Path("work"), "run.json"
-PLACE = "UNBRAID_NOTES"
+PLACE, RUN = "UNBRAID_NOTES", "UNBRAID_RUN"
 
 
 def folder() -> Path:
@@ -29,7 +31,21 @@ def share(store: str) -> None:
 
 
 def tell(lease: str, reused: Iterable[str], limits: Mapping[str, int] | None = None) -> None:
-    write_json(folder() / NAME, {"lease": lease, "reused": sorted(reused), "limits": dict(limits or {})})
+    run = os.environ[RUN] = secrets.token_hex(8)  # which its jobs are given, wherever they run
+    write_json(folder() / NAME, {"run": run, "lease": lease, "reused": sorted(reused), "limits": dict(limits or {})})
+
+
+def check() -> None:
+    """Raises: UnbraidError when this job was left by a run that was killed, and another one has begun since.
+
+    The job would take away what that one has made, to make it again.
+    """
+    mine, there = os.environ.get(RUN), _note().get("run")
+    if mine and there and mine != there:
+        raise UnbraidError(
+            "The run that this job belongs to has ended, and another one has begun in its working directory.",
+            remedy="That one does the same work; scancel, or what your cluster has, ends what an ended run has left.",
+        )
 
 
 def forget() -> None:
@@ -37,6 +53,14 @@ def forget() -> None:
     (folder() / NAME).unlink(missing_ok=True)
     with suppress(OSError):  # it holds something
         folder().rmdir()
+
+
+def tidy(store: Path) -> None:
+    """Delete what runs that were killed have left in the store: those whose lease is no more there."""
+    for place in (store / "notes").glob("*"):
+        with suppress(FileNotFoundError):  # one that is just beginning
+            if not (store / "runs" / read_json(place / NAME)["lease"]).exists():
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def begun() -> float:

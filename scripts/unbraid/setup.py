@@ -12,13 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from unbraid import catalogue, presets, recipes, sent
+from unbraid import catalogue, presets, recipes, run_note, sent
 from unbraid.audio.probe import Probes
 from unbraid.config import Config, load
 from unbraid.errors import UnbraidError
 from unbraid.models import Models
 from unbraid.plan import Plan, Planner
-from unbraid.run_note import reused
 from unbraid.songs import Song, collect
 from unbraid.store import complete_in
 
@@ -51,6 +50,8 @@ def set_up(
     written = recipes.load(files("recipes.yaml"))
     known_presets = presets.load(files("presets.yaml"))
     probes = Probes(Path(config.store) / "probes")
+    if not look:
+        run_note.check()
     known = None if look else sent.told(sys.argv[1:])
     find_model = functools.cache(lambda name: _pinned(models.find(name), probes))
     planner = Planner(
@@ -83,7 +84,7 @@ def _complete(config: Config, *, look: bool) -> Callable[[str, tuple[str, ...]],
         return lambda key, stems: False
     if look:
         return complete_in(Path(config.store))
-    seen = reused()
+    seen = run_note.reused()
     if seen is None:
         return complete_in(Path(config.store))
     return lambda key, stems: key in seen

@@ -31,12 +31,42 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, int
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_what_a_kill_left_behind_is_written_over(tmp_path):
-    (tmp_path / ".x.partial").write_text("a longer rest of an earlier run")
+def test_what_a_kill_left_behind_is_taken_away(tmp_path):
+    (tmp_path / ".x.partial").mkdir()
+    (tmp_path / ".x.partial" / "1").write_text("a longer rest of an earlier run")
     with files.replacing(tmp_path / "x") as partial:
         partial.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "new"
+
+
+def test_of_two_writers_at_a_time_the_first_to_end_is_whole_and_the_other_fails(tmp_path):
+    """As when a node that was taken for dead goes on beside the one that took over."""
+    old, new = files.replacing(tmp_path / "x"), files.replacing(tmp_path / "x")
+    with open(old.__enter__(), "w") as mine, open(new.__enter__(), "w") as others:
+        mine.write("a" * 60)
+        others.write("b")
+        mine.write("a" * 40)
+    old.__exit__(None, None, None)
+    assert (tmp_path / "x").read_text() == "a" * 100
+    with pytest.raises(FileNotFoundError):
+        new.__exit__(None, None, None)
+    assert (tmp_path / "x").read_text() == "a" * 100
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_writer_that_fails_leaves_anothers_file_alone(tmp_path):
+    def fail():
+        with files.replacing(tmp_path / "x") as others:
+            others.write_text("half")
+            raise ValueError("half")
+
+    with files.replacing(tmp_path / "x") as mine:
+        mine.write_text("whole")
+        with pytest.raises(ValueError, match="half"):
+            fail()
+    assert (tmp_path / "x").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_json_comes_back_as_it_was_and_nan_is_refused(tmp_path):

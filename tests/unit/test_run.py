@@ -55,8 +55,29 @@ def test_what_dead_runs_left_is_tidied_up_by_the_next(tmp_path):
     left = tmp_path / "store/runs/left.json"
     write_json(left, {"machine": "gone", "user": 0, "owner": "1:1.0", "keys": ["old"]})
     os.utime(left, (0, 0))
+    for name, lease in (("dead", "left.json"), ("alive", "other.json")):
+        write_json(tmp_path / "store/notes" / name / "run.json", {"lease": lease})
+    write_json(tmp_path / "store/runs/other.json", {"machine": "elsewhere", "user": 0, "owner": "1:1.0", "keys": []})
+    (tmp_path / "store/notes/beginning").mkdir()
     made(tmp_path).begin(["new"], ["song"])
     assert not left.exists()
+    assert {place.name for place in (tmp_path / "store/notes").iterdir()} == {"alive", "beginning"}
+
+
+def test_a_job_that_a_killed_run_has_left_does_nothing_once_another_run_has_begun(tmp_path, monkeypatch):
+    monkeypatch.delenv(run_note.RUN, raising=False)
+    run_note.check()  # a job of a workflow that imports this one
+    keep(tmp_path / "store", "old")
+    made(tmp_path).begin(["new"], ["song"])
+    first = os.environ[run_note.RUN]
+    run_note.check()
+    made(tmp_path).begin(["new"], ["song"])
+    run_note.check()
+    monkeypatch.setenv(run_note.RUN, first)
+    with pytest.raises(UnbraidError, match="has ended, and another one has begun"):
+        run_note.check()
+    (tmp_path / "work/run.json").unlink()  # the other one has ended too
+    run_note.check()
 
 
 def test_a_use_that_cannot_be_noted_is_a_warning_and_the_lease_ends_all_the_same(tmp_path, monkeypatch):

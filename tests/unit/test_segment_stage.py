@@ -105,8 +105,8 @@ def test_what_fits_already_is_copied_where_links_are_not_to_be_had(tmp_path, mon
 
 def test_a_link_replaces_what_an_interrupted_run_left(tmp_path):
     source = song(tmp_path / "in", music(5000))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".mix.wav.partial").write_bytes(b"half a file")
+    (tmp_path / "out" / ".mix.wav.partial").mkdir(parents=True)
+    (tmp_path / "out" / ".mix.wav.partial" / "1").write_bytes(b"half a file")
     found = Segmented(tmp_path, [(1, source)])
     np.testing.assert_array_equal(found.audio, music(5000))
     assert os.path.samefile(found.path, source)

@@ -117,7 +117,6 @@ def _written(blocks: Iterator[Audio], file: Any) -> Iterator[Audio]:
 
 
 def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:  # another disk, or a file system without links

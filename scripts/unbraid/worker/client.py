@@ -88,7 +88,9 @@ class Worker:
 
     def __init__(self, slot: Any, run: Any, model: str, logs: Path = LOGS) -> None:
         self.run, self.model = run, model
-        self.log = logs / f"{model}.{slot.number}.log"
+        # On a cluster each allocation has workers of its own, and all have one folder of logs.
+        allocation = os.environ.get("SLURM_JOB_ID")
+        self.log = logs / ".".join(filter(None, [model, allocation, str(slot.number), "log"]))
         self._slot = slot
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
