@@ -1,5 +1,5 @@
 # With `qc: fail` a song is done when it has passed its quality gates; what was delivered and measured stays in any case. So
-# it is in no allocation: one that fails loses all that its jobs have made.
+# it is in no allocation: a pod that fails loses all that its jobs have made.
 rule passed:
     input:
         quality=quality_file("{song}"),

@@ -1,34 +1,32 @@
 # What Snakemake does for the worse here, and a plugin of it. No rules. A workflow that imports this one has it as it is.
-import functools
-import gc
 import sys
 
-import snakemake.common
-import snakemake.rules
-from snakemake.dag import ScriptProcessor
-from snakemake.io import PeriodicityDetector
-
-# It finds out the arguments of each function of a rule whenever it calls it, several times for each job.
-function_arguments = functools.cache(snakemake.common.get_function_params)
-
-see_script, seen_scripts = ScriptProcessor.process_job, set()
-
-
-def see_script_of_rule(processor, job):
-    if job.rule.name not in seen_scripts:
-        see_script(processor, job)
-        seen_scripts.add(job.rule.name)
-
-
 if workflow.modifier.is_main_snakefile():
+    import functools
+    import gc
+
+    import snakemake.common
+    import snakemake.rules
+    from snakemake.dag import ScriptProcessor
+    from snakemake.io import PeriodicityDetector
+
     # It takes a name like "la" * 20 for an endless recursion. Here only ids of the plan are songs: there is none.
     PeriodicityDetector.is_periodic = lambda detector, value: None
 
-    # It reads the script of each job to see that it is there: of thousands of jobs, but of one rule they have the same.
-    ScriptProcessor.process_job = see_script_of_rule
-
+    # It finds out the arguments of each function of a rule whenever it calls it, several times for each job.
+    function_arguments = functools.cache(snakemake.common.get_function_params)
     snakemake.common.get_function_params = function_arguments
     snakemake.rules.get_function_params = function_arguments
+
+    # It reads the script of each job to see that it is there: of thousands of jobs, but of one rule they have the same.
+    see_script, seen_scripts = ScriptProcessor.process_job, set()
+
+    def see_script_of_rule(processor, job):
+        if job.rule.name not in seen_scripts:
+            see_script(processor, job)
+            seen_scripts.add(job.rule.name)
+
+    ScriptProcessor.process_job = see_script_of_rule
 
     # What a plan of thousands of songs is made of stays to the end; Python looks through it for garbage again and again.
     gc.set_threshold(100_000)

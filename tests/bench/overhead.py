@@ -1,5 +1,5 @@
 """What planning costs: a dry run and a no-op of known songs, against a trivial Snakefile of as many jobs that makes as many
-files; a plan, against the dry run.
+files, and against one whose jobs make a file each; a plan, against the dry run.
 
 Interleaved, the least of several runs each, in seconds of CPU time, which other work on the machine disturbs less; the
 songs are known, as on every run but the first. Prints a table of ratios.
@@ -105,18 +105,20 @@ def main() -> None:
     for songs, recipe in [(songs, recipe) for songs in arguments.songs for recipe in arguments.recipes]:
         ours = ["-s", str(HOME / "Snakefile"), "--config", f"recipe={recipe}"]
         scratch = Path(tempfile.mkdtemp(prefix="unbraid-bench-"))
-        peer, mine = scratch / "trivial", scratch / "unbraid"
-        peer.mkdir()
-        mine.mkdir()
+        peer, bare, mine = (scratch / name for name in ("trivial", "bare", "unbraid"))
+        for place in (peer, bare, mine):
+            place.mkdir()
         own(mine, songs)
         ends = last(next(iter(planned(mine, recipe).songs.values())).stems)
         trivial(peer, songs, ends)
+        trivial(bare, songs, ends[-1:])
         *_, jobs = taken(mine, *ours, "-n")  # the first run probes the songs
         fetching = jobs - songs * len(STAGES) - 1  # a model, in one job for all songs
         assert fetching in (0, 1), f"{jobs} jobs: the trivial ones are others"
         sides = {
             "plan, against the dry run": ((mine, [*ours, "-n"]), (mine, ["plan", *ours])),
             "dry run": ((peer, ["-n"]), (mine, [*ours, "-n"])),
+            "dry run, against a file for each job": ((bare, ["-n"]), (mine, [*ours, "-n"])),
             "no-op": ((peer, []), (mine, ours)),
         }
         for what, both in sides.items():

@@ -1,6 +1,7 @@
 """Promises of profiles/slurm, kept by a real SLURM: three nodes on this host, with GPUs that are none."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,8 +98,7 @@ def music(desk: flow.Desk, count: int) -> None:
 @pytest.fixture(scope="module")
 def batch(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Batch:
     """Short songs through HTDemucs' real weights, by a run on the cluster and one here, which knows nothing of the other."""
-    _, models = fetched("htdemucs")
-    config = {"recipe": "stems", "preset": "reference", "device": "auto", "models": models.parent}
+    config = real()
     here, there = flow.Desk(tmp_path_factory.mktemp("here")), Desk(tmp_path_factory.mktemp("there"))
     for desk in (here, there):
         music(desk, SONGS)
@@ -156,6 +156,45 @@ def test_no_worker_outlives_its_allocation(batch: Batch) -> None:
     flow.until(lambda: not workers(), 10, 0.5)
 
 
+def real() -> dict[str, object]:
+    """The configuration of a run with HTDemucs' real weights."""
+    _, models = fetched("htdemucs")
+    return {"recipe": "stems", "preset": "reference", "device": "auto", "models": models.parent}
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("songs", "together", "config"),
+    [(4, "song=4", {}), (1, "segments=3", {"segment_seconds": 1})],
+    ids=["four songs", "three segments of a song"],
+)
+def test_what_shares_an_allocation_shares_a_worker_whose_network_stays_loaded(
+    whole: Cluster, tmp_path: Path, songs: int, together: str, config: dict[str, object]
+) -> None:
+    there = Desk(tmp_path)
+    music(there, songs)
+    with there.begun("--group-components", together, **real(), **config) as process:
+        end(process, there)
+    told = [log.read_text(errors="replace") for log in there.logs("separate")]
+    taken = [re.findall(r"Worker (\d+) \(htdemucs\) takes the task", text) for text in told]
+    assert len(taken) >= 2
+    assert [len(of_one) for of_one in taken] == [1] * len(taken)
+    assert len({worker for (worker,) in taken}) == 1
+    assert len(list((tmp_path / "logs/worker").iterdir())) == 1
+
+
+@pytest.mark.weights
+def test_a_worker_ends_with_an_allocation_that_is_cancelled(whole: Cluster, tmp_path: Path) -> None:
+    there = Desk(tmp_path)
+    music(there, 1)
+    with there.begun("--retries", "0", **real()) as process:
+        flow.until(lambda: bool(workers()), 90, 0.1)
+        (worker,) = workers()
+        subprocess.run(["scancel", worker.environ()["SLURM_JOB_ID"]], check=True)
+        flow.until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10, 0.1)
+        assert process.wait(timeout=120) == 1
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     found = Desk(tmp_path / "there")
@@ -204,6 +243,22 @@ def test_a_job_that_goes_on_although_its_node_counts_as_lost_spoils_nothing(
         job.resume()
         end(process, desk)
     assert desk.audio() == local
+
+
+def test_a_run_that_was_killed_is_continued_while_what_it_has_left_goes_on(
+    whole: Cluster, desk: Desk, local: dict[str, str]
+) -> None:
+    with desk.begun() as process:
+        job = held("separate")
+        process.kill()
+        process.wait()
+    with desk.begun() as process:
+        end(process, desk)
+    assert desk.audio() == local
+    job.resume()
+    flow.until(lambda: not whole.busy(), 120, 0.5)
+    assert desk.audio() == local
+    assert not desk.partials()
 
 
 def test_a_job_that_is_killed_for_its_time_is_sent_again_with_more(
