@@ -36,15 +36,18 @@ def tell(lease: str, reused: Iterable[str], limits: Mapping[str, int] | None = N
 
 
 def check() -> None:
-    """Raises: UnbraidError when this job was left by a run that was killed, and another one has begun since.
+    """Raises: UnbraidError when this job was left by a run that was killed, and another one has begun or ended since.
 
     The job would take away what that one has made, to make it again.
     """
-    mine, there = os.environ.get(RUN), _note().get("run")
-    if mine and there and mine != there:
+    if not (mine := os.environ.get(RUN)):
+        return  # of a workflow that imports this one
+    with suppress(OSError):
+        os.listdir(folder())  # where a network file system remembers what is in a folder, this corrects it
+    if _note().get("run") != mine:
         raise UnbraidError(
-            "The run that this job belongs to has ended, and another one has begun in its working directory.",
-            remedy="That one does the same work; scancel, or what your cluster has, ends what an ended run has left.",
+            "The run that this job belongs to was killed, and there has been another one since.",
+            remedy="Nothing is lost. What a killed run has left is ended by scancel, or what your cluster has for that.",
         )
 
 
