@@ -17,24 +17,27 @@ from unbraid.errors import UnbraidError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, it becomes `path` atomically.
 
-    Each writer has a temporary file of its own: a cluster may take a node for dead, and give its job to another, while it
-    goes on. These files lie in a folder of a fixed name (`.<name>.partial`), which the first writer to end takes away with all
-    that is in it, so that nothing that a kill -9 leaves piles up; a later one then fails, and what is there is whole. On any
-    exception, KeyboardInterrupt included, the temporary file is removed.
+    Each writer has a folder of its own, for that and what it needs beside it: a cluster may take a node for dead, and give
+    its job to another, while it goes on. These lie in one of a fixed name (`.<name>.partial`), which the first writer to end
+    takes away with all that is in it, so that nothing that a kill -9 leaves piles up; a later one then fails, and what is there
+    is whole. On any exception, KeyboardInterrupt included, the writer's own is removed.
     """
     target = Path(path)
     folder = target.with_name(f".{target.name}.partial")
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / secrets.token_hex(8)
+    mine = folder / secrets.token_hex(8)
+    partial = mine / target.name
     try:
+        mine.mkdir(parents=True, exist_ok=True)
         yield partial
         fsync(partial)
         os.replace(partial, target)
         shutil.rmtree(folder, ignore_errors=True)
         fsync(target.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        with suppress(OSError):  # another writer's
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename in (str(partial), str(mine)):
+            error.filename = str(target)  # the one that people know
+        shutil.rmtree(mine, ignore_errors=True)
+        with suppress(OSError):  # another writer is there
             folder.rmdir()
         raise
 

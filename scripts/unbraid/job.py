@@ -17,6 +17,7 @@ from unbraid.errors import UnbraidError
 log = logging.getLogger("unbraid")
 
 TOOK = "Done in %.3f s."
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -31,7 +32,8 @@ def job(log_file: str, stage: str, song: str | None = None, level: str = "info")
     trace = trace_file(log_file)
     trace.unlink(missing_ok=True)
     _configure(path, level)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in STOPS:
+        signal.signal(number, _interrupt)
     begun = time.monotonic()
     try:
         yield
@@ -86,6 +88,9 @@ def _configure(path: Path, level: str) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Once: Ctrl-C reaches a job from the terminal and then from Snakemake, in the middle of its tidying up.
+    for each in STOPS:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 
 import pytest
@@ -67,6 +68,16 @@ def test_a_writer_that_fails_leaves_anothers_file_alone(tmp_path):
             fail()
     assert (tmp_path / "x").read_text() == "whole"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_error_names_the_file_that_was_to_be_there(tmp_path):
+    def fill():
+        with files.replacing(tmp_path / "x") as partial:
+            raise OSError(errno.ENOSPC, "No space left on device", str(partial))
+
+    with pytest.raises(OSError, match="No space") as caught:
+        fill()
+    assert caught.value.filename == str(tmp_path / "x")
 
 
 def test_json_comes_back_as_it_was_and_nan_is_refused(tmp_path):

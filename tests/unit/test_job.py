@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from unbraid.errors import UnbraidError
-from unbraid.job import job, log, say, took
+from unbraid.job import STOPS, job, log, say, took
 
 
 def run(tmp_path, error=None, **options):
@@ -96,6 +96,24 @@ def test_sigterm_ends_a_job_like_ctrl_c(tmp_path):
     assert os.listdir(tmp_path) == ["j.log"]
 
 
+def test_a_job_that_is_stopped_is_not_stopped_again_while_it_tidies_up(tmp_path):
+    program = (
+        "import os, signal, sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from unbraid.job import job\n"
+        "with job(sys.argv[2] + '/j.log', 'convert'):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT); time.sleep(10)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGINT)\n"
+        "        Path(sys.argv[2], 'tidied').touch()\n"
+    )
+    scripts = str(Path(__file__).parents[2] / "scripts")
+    done = subprocess.run([sys.executable, "-c", program, scripts, str(tmp_path)], stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == 130
+    assert sorted(os.listdir(tmp_path)) == ["j.log", "tidied"]
+
+
 def test_what_is_said_reaches_terminal_and_log(tmp_path, capfd):
     path = tmp_path / "job.log"
     with job(str(path), "model"):
@@ -105,9 +123,11 @@ def test_what_is_said_reaches_terminal_and_log(tmp_path, capfd):
 
 
 @pytest.fixture(autouse=True)
-def _restore_sigterm():
+def _restore_signals():
+    before = {number: signal.getsignal(number) for number in STOPS}
     yield
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_log_tells_how_long_its_job_took_if_it_ended_well(tmp_path):
