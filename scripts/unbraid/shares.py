@@ -18,7 +18,8 @@ MEMORY = 6000
 """MB that a separation is counted with, whatever its network: a guess on the safe side, not a measurement."""
 GROUPS = Path("/sys/fs/cgroup")
 ON_A_GPU = 4
-"""Songs at a time on one GPU where their chunks go together: while one is computed, others are begun, read and written."""
+"""Songs at a time on one GPU, at most, where their chunks go together: while one is computed, others are begun, read and
+written. Each takes a core for that, and they leave half of the cores to the other stages."""
 SIDE_BY_SIDE = 4
 """Separations at a time on the CPU, however many cores it has: each has a network of its own in memory."""
 
@@ -61,7 +62,7 @@ def share(
     if uses_gpu(device, here=here):
         joint = warm and registry.find(backend).joint
         if joint and here:
-            return Share(1, THREADS, 1, 0, True, 100 // ON_A_GPU if only else 100)
+            return Share(1, THREADS, 1, 0, True, 100 // max(1, min(ON_A_GPU, cores // 2)) if only else 100)
         return Share(1, THREADS, THREADS, 0, joint, 100 if here else 0)
     apart = _apart(backend, settings)
     chunks = int(seconds / CHUNK) + 1

@@ -77,15 +77,15 @@ def test_on_a_gpu_songs_share_a_worker_where_their_chunks_may_go_together(backen
 
 
 @pytest.mark.parametrize(
-    ("backend", "warm", "only", "cores", "percent"),
-    [("demucs", True, True, 1, 25), ("demucs", True, False, 1, 100), ("demucs", False, True, 2, 100),
-     ("sam_audio", True, True, 2, 100)],
+    ("backend", "warm", "only", "cores", "reserved", "percent"),
+    [("demucs", True, True, 8, 1, 25), ("demucs", True, True, 4, 1, 50), ("demucs", True, True, 1, 1, 100),
+     ("demucs", True, False, 8, 1, 100), ("demucs", False, True, 8, 2, 100), ("sam_audio", True, True, 8, 2, 100)],
 )  # fmt: skip
 def test_a_gpu_here_has_several_songs_at_a_time_where_one_worker_computes_them_and_nothing_else(
-    backend, warm, only, cores, percent
+    backend, warm, only, cores, reserved, percent
 ):
-    found = shares.share(backend, FAST, "cuda", here=True, warm=warm, seconds=240.0, cores=8, only=only)
-    assert (found.gpu, found.cores, found.gpu_percent) == (1, cores, percent)
+    found = shares.share(backend, FAST, "cuda", here=True, warm=warm, seconds=240.0, cores=cores, only=only)
+    assert (found.gpu, found.cores, found.gpu_percent) == (1, reserved, percent)
 
 
 def test_a_machine_with_little_memory_separates_one_song_at_a_time(monkeypatch):
