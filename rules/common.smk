@@ -168,13 +168,26 @@ def share_of_key(key):
         warm=is_warm(separation.model),
         seconds=plan.mixes[segments.mix].duration / segments.count,
         cores=cores(),
-        only=len(models_of_works()) == 1,
+        only=len(kinds_of_workers()) <= 1,
+        gpus=max(1, (limit_of("gpu_percent") or 100) // 100),
     )
 
 
 @functools.cache
-def models_of_works():
-    return {separation.model.name for separation in plan.works.values()}
+def kinds_of_workers():
+    """What is left to separate of the songs needs these."""
+    made = [one for song in wanted for one in plan.songs[song].separations.values()]
+    return {
+        (one.model.name, one.settings.get("engine"), one.settings.get("precision"))
+        for one in made
+        if not one.complete
+    }
+
+
+def limit_of(resource):
+    """Of this run, as its profile or command line has it; None where it has none."""
+    given = workflow.global_resources.get(resource)
+    return None if given is None else int(getattr(given, "value", given))
 
 
 def on_gpu():

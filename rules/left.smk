@@ -1,4 +1,5 @@
-# Jobs on other machines that a killed run has left: they take nothing from the run that has begun since. No rules here.
+# Jobs that a killed run has left on a cluster: they take nothing from the run that has begun since. Where they do not inherit the
+# run's environment (pods) nobody knows them. No rules here.
 import os
 import sys
 

@@ -13,12 +13,8 @@ from unbraid.job import took
 
 def limits_of_allocation():
     """As the profile has them; Snakemake tells no allocation of them."""
-    given = workflow.global_resources
-    return {
-        name: int(getattr(given[name], "value", given[name]))
-        for name in ("gpu", "machine_percent", "lanes")
-        if name in given
-    }
+    names = "gpu", "machine_percent", "lanes"
+    return {name: limit_of(name) for name in names if limit_of(name) is not None}
 
 
 # Of allocations that failed, the jobs that came to their end.

@@ -13,14 +13,18 @@ from typing import Any
 from unbraid.errors import UnbraidError
 
 
+class Overtaken(FileNotFoundError):
+    """Somebody else has written the file in the meantime."""
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, it becomes `path` atomically.
 
     Each writer has a folder of its own, for that and what it needs beside it: a cluster may take a node for dead, and give
     its job to another, while it goes on. These lie in one of a fixed name (`.<name>.partial`), which the first writer to end
-    takes away with all that is in it, so that nothing that a kill -9 leaves piles up; a later one then fails, and what is there
-    is whole. On any exception, KeyboardInterrupt included, the writer's own is removed.
+    takes away with all that is in it, so that nothing that a kill -9 leaves piles up. On any exception, KeyboardInterrupt
+    included, the writer's own is removed. Raises: Overtaken when another writer was first; what is there is whole.
     """
     target = Path(path)
     folder = target.with_name(f".{target.name}.partial")
@@ -34,7 +38,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         fsync(target.parent)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename in (str(partial), str(mine)):
+        if isinstance(error, FileNotFoundError) and target.exists() and not mine.exists():
+            raise Overtaken(error.errno, "made by another job meanwhile", str(target)) from error
+        if isinstance(error, OSError) and error.filename in map(str, (partial, mine, folder)):
             error.filename = str(target)  # the one that people know
         shutil.rmtree(mine, ignore_errors=True)
         with suppress(OSError):  # another writer is there

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from unbraid.errors import UnbraidError
+from unbraid.files import Overtaken
 
 log = logging.getLogger("unbraid")
 
@@ -33,7 +34,8 @@ def job(log_file: str, stage: str, song: str | None = None, level: str = "info")
     trace.unlink(missing_ok=True)
     _configure(path, level)
     for number in STOPS:
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
+            signal.signal(number, _interrupt)
     begun = time.monotonic()
     try:
         yield
@@ -107,6 +109,9 @@ def explain(error: Exception, trace: Path) -> UnbraidError:
     elif isinstance(error, OSError) and error.errno == errno.EIO:
         what = f"A file cannot be read to its end: {error.filename or error}."
         remedy = "Delete it (in store/stems, the folder that it is in), check the disk, and run again."
+    elif isinstance(error, Overtaken):
+        what = f"Another job, which an earlier run has left, made {error.filename} meanwhile."
+        remedy = "Run again: this one's is made in its place."
     elif isinstance(error, PermissionError):
         what, remedy = f"No permission: {error.filename or error}.", "Change its permissions or its place."
     elif type(error).__name__ == "LibsndfileError":

@@ -31,7 +31,7 @@ def share(store: str) -> None:
 
 
 def tell(lease: str, reused: Iterable[str], limits: Mapping[str, int] | None = None) -> None:
-    run = os.environ[RUN] = secrets.token_hex(8)  # which its jobs are given, wherever they run
+    run = os.environ[RUN] = secrets.token_hex(8)  # which its jobs inherit, here and on SLURM (not in pods)
     write_json(folder() / NAME, {"run": run, "lease": lease, "reused": sorted(reused), "limits": dict(limits or {})})
 
 
@@ -41,7 +41,7 @@ def check() -> None:
     The job would take away what that one has made, to make it again.
     """
     if not (mine := os.environ.get(RUN)):
-        return  # of a workflow that imports this one
+        return  # of a workflow that imports this one, or in a pod
     with suppress(OSError):
         os.listdir(folder())  # where a network file system remembers what is in a folder, this corrects it
     if _note().get("run") != mine:

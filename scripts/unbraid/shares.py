@@ -52,17 +52,18 @@ def share(
     seconds: float,
     cores: int,
     only: bool = True,
+    gpus: int = 1,
 ) -> Share:
     """Of the separation of a segment of `seconds`, in a run that was given `cores`.
 
     settings: of the separation. here: it will run on this machine, whose devices are known. warm: in a worker.
-    only: whether all the run's separations have this one's model, so that nothing else fills the GPU's memory beside it:
-    by that the number of chunks at once is chosen, and a chunk's last bits may depend on it.
+    only: whether one worker can do all the run's separations, so that nothing else fills the GPU's memory beside it: by that the
+    number of chunks at once is chosen, and a chunk's last bits may depend on it. gpus: that the run may use.
     """
     if uses_gpu(device, here=here):
         joint = warm and registry.find(backend).joint
         if joint and here:
-            return Share(1, THREADS, 1, 0, True, 100 // max(1, min(ON_A_GPU, cores // 2)) if only else 100)
+            return Share(1, THREADS, 1, 0, True, 100 // max(1, min(ON_A_GPU, cores // 2 // gpus)) if only else 100)
         return Share(1, THREADS, THREADS, 0, joint, 100 if here else 0)
     apart = _apart(backend, settings)
     chunks = int(seconds / CHUNK) + 1

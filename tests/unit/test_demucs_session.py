@@ -1,6 +1,8 @@
 """The demucs session beside the network: memory that runs out, devices, batches. A CPU stands in for the GPU here."""
 
+import gc
 import sys
+import weakref
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,7 +156,7 @@ def test_fast_is_in_half_precision_on_cuda_and_exact_is_not(tiny, single, tmp_pa
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     fast = separated(tmp_path / "fast", noise(100_000), made, folder, settings=FAST)
-    assert torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32  # what bfloat16 leaves out is float32
     assert [read_json(tmp_path / name / "0.json")["arithmetic"] for name in ("exact", "fast")] == [
         "float32",
         "bfloat16",
@@ -177,6 +179,7 @@ def test_half_precision_is_for_networks_and_gpus_that_were_measured(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     for settings, arithmetic in ((FAST, taken), (REFERENCE, "float32")):
         assert begun(made, folder, STATISTICS, settings).arithmetic == arithmetic
+        assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is (arithmetic == "tf32")
 
 
 @pytest.mark.weights
@@ -243,11 +246,19 @@ def test_another_runtime_error_is_not_taken_for_memory(tiny, tmp_path, monkeypat
     assert list(tmp_path.glob(".*partial")) == []
 
 
-def test_a_session_frees_its_networks(tiny):
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_session_frees_its_networks(tiny, monkeypatch, kind):
     made, folder, _ = tiny
-    session = load(made, folder, REFERENCE, "cpu", 1)
-    session.close()
+    Memory(monkeypatch, fits=4, kind=kind)
+    session = load(made, folder, REFERENCE, kind, 1)
+    freed = weakref.ref(session.networks[0])
+    gc.disable()
+    try:
+        session.close()
+    finally:
+        gc.enable()
     assert session.networks == []
+    assert freed() is None
 
 
 def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tiny):

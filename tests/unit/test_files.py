@@ -50,8 +50,9 @@ def test_of_two_writers_at_a_time_the_first_to_end_is_whole_and_the_other_fails(
         mine.write("a" * 40)
     old.__exit__(None, None, None)
     assert (tmp_path / "x").read_text() == "a" * 100
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(files.Overtaken, match="made by another job meanwhile") as caught:
         new.__exit__(None, None, None)
+    assert caught.value.filename == str(tmp_path / "x")
     assert (tmp_path / "x").read_text() == "a" * 100
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -70,12 +71,20 @@ def test_a_writer_that_fails_leaves_anothers_file_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_an_error_names_the_file_that_was_to_be_there(tmp_path):
+def test_an_error_names_the_file_that_was_to_be_there(tmp_path, monkeypatch):
     def fill():
         with files.replacing(tmp_path / "x") as partial:
             raise OSError(errno.ENOSPC, "No space left on device", str(partial))
 
     with pytest.raises(OSError, match="No space") as caught:
+        fill()
+    assert caught.value.filename == str(tmp_path / "x")
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path.parent))
+
+    monkeypatch.setattr(files.Path, "mkdir", refuse)
+    with pytest.raises(PermissionError) as caught:
         fill()
     assert caught.value.filename == str(tmp_path / "x")
 

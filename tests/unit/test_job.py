@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from unbraid.errors import UnbraidError
+from unbraid.files import Overtaken
 from unbraid.job import STOPS, job, log, say, took
 
 
@@ -48,6 +49,10 @@ def test_the_log_level_is_what_was_asked_for(tmp_path):
         (UnbraidError("It is odd.", remedy="Even it."), "song 'my song', stage merge: It is odd. Even it."),
         (OSError(errno.ENOSPC, "No space left on device", "x.wav"), "The disk is full: x.wav. Free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "x.wav"), "No permission: x.wav."),
+        (
+            Overtaken(errno.ENOENT, "meanwhile", "x.wav"),
+            "Another job, which an earlier run has left, made x.wav meanwhile.",
+        ),
         (soundfile.LibsndfileError(1), "An audio file between two stages is damaged or cannot be written"),
         (MemoryError(), "The memory of this machine ran out."),
         (ValueError("strange"), "An unexpected ValueError: strange. This is a defect of unbraid"),
@@ -112,6 +117,13 @@ def test_a_job_that_is_stopped_is_not_stopped_again_while_it_tidies_up(tmp_path)
     done = subprocess.run([sys.executable, "-c", program, scripts, str(tmp_path)], stderr=subprocess.PIPE, timeout=30)
     assert done.returncode == 130
     assert sorted(os.listdir(tmp_path)) == ["j.log", "tidied"]
+
+
+def test_a_job_in_a_scripts_background_which_ctrl_c_does_not_reach_goes_on(tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with job(str(tmp_path / "j.log"), "convert"):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_IGN, signal.SIG_DFL)
 
 
 def test_what_is_said_reaches_terminal_and_log(tmp_path, capfd):

@@ -205,10 +205,11 @@ def test_without_workers_a_job_takes_the_one_gpu_of_its_slot_too(tiny, run, tmp_
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     seen = []
     monkeypatch.setattr("unbraid.worker.task.run", lambda task: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
-    with places.slot(run, "another", ["GPU-a", "GPU-b"]):
+    with places.slot(places.folder(), "another", ["GPU-a", "GPU-b"]):
         client.separate(a_task(tmp_path / "a", *tiny, device="auto"), warm=False)
     assert seen == ["GPU-b"]
     assert not workers(tmp_path)
+    assert list(run.iterdir()) == []  # what the run's workers take away in the end
 
 
 def test_a_module_that_lies_in_the_working_directory_is_not_the_workers(tiny, run, tmp_path):

@@ -195,7 +195,8 @@ class Ended(BaseException):
 def test_a_worker_whose_cuda_is_lost_ends_without_an_answer(
     tiny, slot, tmp_path, failing, monkeypatch, torch_says, capsys
 ):
-    def synchronize():
+    def synchronize(device):
+        assert device is None
         if torch_says:
             raise torch_says
 

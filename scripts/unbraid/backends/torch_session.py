@@ -1,5 +1,6 @@
 """Networks in torch on a device: batches, one network at a time, and what happens when the device's memory runs out."""
 
+import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,9 +34,7 @@ class TorchSession(Plain):
 
     def __init__(self, settings: dict[str, Any], device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        # torch rounds convolutions to 10 bits on newer GPUs (TF32) unless told not to; `exact` is float32.
         self._exact = settings.get("precision") != "fast"
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not self._exact
         torch.backends.cudnn.deterministic = True
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         self.device, self.notices = resolve(device)
@@ -54,6 +53,8 @@ class TorchSession(Plain):
             self.device, self._loaded = device, None
         self.notices = list(notices)
         self.arithmetic = "float32" if self._exact else self.fast()
+        # torch rounds convolutions to 10 bits on newer GPUs (TF32) unless told not to; and what bfloat16 leaves out is float32.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.arithmetic == "tf32"
 
     def fast(self) -> str:
         """What `fast` computes in: half precision on NVIDIA's GPUs that have bfloat16, which are those that have TF32.
@@ -166,6 +167,7 @@ class TorchSession(Plain):
 
     def close(self) -> None:
         self.networks.clear()
+        gc.collect()  # a network may refer to itself (demucs_on_device)
         _free(self.device)
 
 

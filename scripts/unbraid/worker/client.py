@@ -42,9 +42,9 @@ def separate(task: Task, *, warm: bool, logs: Path = LOGS) -> None:
             slot = None
             if run and (warm or len(gpus) > 1):
                 try:
-                    slot = held.enter_context(
-                        places.slot(places.folder(run), _name(task, str(run)), gpus, joint=task["joint"])
-                    )
+                    # Without a worker nobody would take the run's folder away in the end.
+                    place = places.folder(run if warm else None)
+                    slot = held.enter_context(places.slot(place, _name(task, str(run)), gpus, joint=task["joint"]))
                 except OSError as error:
                     log.warning("No worker can be used (%s); separating in the job itself.", error)
             if run and slot and warm:

@@ -26,8 +26,8 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
-def folder(owner: Owner) -> Path:
-    """The folder of a run's workers, which only this user can enter.
+def folder(owner: Owner | None = None) -> Path:
+    """The folder of a run's workers, which only this user can enter; without an owner, of all runs of this user.
 
     Raises: OSError when it cannot be had, or when somebody else has made it or may enter it.
     """
@@ -36,12 +36,13 @@ def folder(owner: Owner) -> Path:
     if not usable:
         raise OSError(f"no folder for sockets among {bases}")
     private = Path(usable[0]) / f"unbraid-{os.getuid()}"
-    for path in (private, private / digest(str(owner))):
+    paths = [private, private / digest(str(owner))] if owner else [private]
+    for path in paths:
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise PermissionError(f"{path} is not a folder that only you can enter")
-    return path
+    return paths[-1]
 
 
 @dataclass(frozen=True)

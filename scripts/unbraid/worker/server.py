@@ -152,7 +152,7 @@ class Server:
         except Exception as error:
             from unbraid.job import explain
 
-            if cuda_is_lost():
+            if cuda_is_lost(task["device"]):
                 give_up()
             self._fail(voice, explain(error, Path(task["trace"])))
         else:
@@ -173,7 +173,7 @@ class Server:
                 with self._sessions.of(task, voice.check, alone=alone) as session:
                     return here.run(task, session, partial(Relay, voice))
             except NetworkFailed as failed:
-                if alone or cuda_is_lost():
+                if alone or cuda_is_lost(task["device"]):
                     raise
                 log.warning("The network failed (%s); trying this song once more, by itself.", failed.__cause__)
 
@@ -191,13 +191,16 @@ class Server:
             return False
 
 
-def cuda_is_lost() -> bool:
-    """Whether CUDA fails at whatever this process asks of it from now on, as after an illegal access in a kernel."""
+def cuda_is_lost(device: str) -> bool:
+    """Whether CUDA fails at whatever this process asks of it from now on, as after an illegal access in a kernel.
+
+    device: as it was configured.
+    """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return False
     try:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device if device.startswith("cuda") else None)
     except RuntimeError:
         return True
     return False
