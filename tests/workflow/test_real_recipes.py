@@ -1,12 +1,13 @@
 """Ensembles and chains of real networks on real music, measured before and after."""
 
+import re
 import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from flow import HOME, Desk, write
+from flow import HOME, Desk, noise, write
 
 sys.path.insert(0, str(HOME / "tests" / "unit"))
 sys.path.insert(0, str(HOME / "tests" / "bench"))
@@ -93,3 +94,16 @@ def test_what_is_cleaned_and_what_is_taken_out_add_up_and_the_vocals_are_better_
 def test_the_average_and_the_rest_add_up_to_the_mix(stems):
     mix, _, _ = example()
     assert np.abs(stems["average"] + stems["rest"] - (mix + hiss(mix.shape))).max() < 1e-6
+
+
+@pytest.mark.parametrize(("recipe", "together"), [("stems", 3), ("blend", 1)])
+def test_songs_are_on_a_gpu_together_where_one_worker_does_them_all(tmp_path, recipe, together):
+    desk = Desk(tmp_path)
+    for seed in range(3):
+        write(desk.songs / f"song{seed}.wav", noise(1, seed=seed))
+    models = fetched("htdemucs")[1].parent
+    fetched("spleeter-2stems")
+    # Without a GPU each of these jobs fails, but not before it was begun beside the others.
+    text = desk.run("--cores", "8", recipe=recipe, device="cuda", models=models).text
+    before = re.split(r"Error in rule separate|\(Rule: separate\)", text)[0]
+    assert before.count("separating segment") == together, text
