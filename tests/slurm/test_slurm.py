@@ -245,17 +245,21 @@ def test_a_job_that_goes_on_although_its_node_counts_as_lost_spoils_nothing(
     assert desk.audio() == local
 
 
+@pytest.mark.parametrize("beside", [True, False], ids=["beside the new run", "after it"])
 def test_a_run_that_was_killed_is_continued_while_what_it_has_left_goes_on(
-    whole: Cluster, desk: Desk, local: dict[str, str]
+    whole: Cluster, desk: Desk, local: dict[str, str], beside: bool
 ) -> None:
     with desk.begun() as process:
         job = held("separate")
         process.kill()
         process.wait()
     with desk.begun() as process:
+        if beside:
+            job.resume()
         end(process, desk)
     assert desk.audio() == local
-    job.resume()
+    if not beside:
+        job.resume()
     flow.until(lambda: not whole.busy(), 120, 0.5)
     assert desk.audio() == local
     assert not desk.partials()
