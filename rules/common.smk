@@ -187,7 +187,8 @@ def kinds_of_workers():
 def limit_of(resource):
     """Of this run, as its profile or command line has it; None where it has none."""
     given = workflow.global_resources.get(resource)
-    return None if given is None else int(getattr(given, "value", given))
+    value = getattr(given, "value", given)
+    return None if value is None else int(value)
 
 
 def on_gpu():
