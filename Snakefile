@@ -17,6 +17,7 @@ configfile: workflow.source_path("config/config.yaml")
 include: "rules/sources.smk"
 include: "rules/patches.smk"
 include: "rules/common.smk"
+include: "rules/shares.smk"
 include: "rules/files.smk"
 include: "rules/storage.smk"
 include: "rules/allocations.smk"
